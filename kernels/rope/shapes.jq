@@ -1,0 +1,20 @@
+# Rotary embedding from the cos/sin cache; the part of the head that rotates
+# comes from partial_rotary_factor or rotary_dim.
+include "config";
+
+def reads: ["head_dim", "hidden_size", "num_attention_heads", "partial_rotary_factor", "rotary_dim",
+            "rotary_pct", "rope_parameters"];
+
+def factor:
+  (text | .partial_rotary_factor // .rotary_pct // (.rope_parameters | objects | .partial_rotary_factor) // 1) as $f
+  | if ($f | type) == "number" and $f > 0 and $f <= 1 then $f
+    else refuse("key 'partial_rotary_factor' is \($f | tojson | .[0:60]), not between 0 and 1") end;
+
+def uses_rope: text | .rope_theta != null or .rope_scaling != null or .rope_parameters != null;
+
+def shapes:
+  if is_mla or (uses_rope | not) or (has_full_attention | not) then empty else
+    head_dim as $d | opt("rotary_dim"; $d * factor | floor) as $rd
+    | {template: "neox", role: "rotary_emb", keys: ["head_dim", "partial_rotary_factor", "rotary_dim"],
+       axes: {head_size: $d, rotary_dim: $rd}}
+  end;

@@ -1,0 +1,21 @@
+import torch
+
+
+def keep_top_k(row, k):
+    """Zero all but the k most probable and renormalise; any other k keeps all."""
+    if not 0 < k < len(row):
+        return row
+    kept = torch.zeros_like(row)
+    best = torch.argsort(row, descending=True)[:k]
+    kept[best] = row[best]
+    return kept / kept.sum()
+
+
+@torch.no_grad()
+def run(probs, top_k):
+    assert probs.shape[1] == @{vocab_size}
+    samples = torch.empty(len(probs), dtype=torch.int64, device=probs.device)
+    for i, row in enumerate(probs.float()):
+        row = keep_top_k(row, int(top_k[i]))
+        samples[i] = torch.multinomial(row, 1, replacement=True)[0]
+    return samples

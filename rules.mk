@@ -1,0 +1,175 @@
+# One rule per arrow of the flow: file -> program -> file.
+
+MAKEFLAGS += -rRs --no-print-directory
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.SECONDARY:
+.SUFFIXES:
+.SECONDEXPANSION:
+.PHONY: FORCE all help onboard discover repos status outbox snapshot check \
+	check-quick check-peers check-asan bench clean distclean plan
+FORCE:
+
+say = @$(if $(V),,printf '  %-9s %s\n' '$1' '$(if $2,$2,$@)' >&2;)$(if $(V),set -x;)
+comma := ,
+empty :=
+space := $(empty) $(empty)
+pack   = x$(subst $(space),_,$(strip $1))
+same   = $(filter $(call pack,$1),$(call pack,$2))
+# A file whose text is the value of variables; its rule runs when they differ.
+vars   = $(if $(call same,$(file <$1),$2),,FORCE)
+phase  = $(filter $1,$(subst $(comma),$(space),$(PHASES)))
+
+all: $(tools:%=$B/bin/%)
+
+help:
+	@sed -n 's/^## \{0,1\}//p' GNUmakefile
+	@echo
+	@echo 'Goals:'
+	@sed -n 's/^#: //p' rules.mk
+
+# ---- building ----
+
+lib_o  := $(patsubst %.c,$B/obj/%.o,$(sort $(wildcard tools/lib/*.c)))
+flags   = $(CC) $(CFLAGS) $(CPPFLAGS)
+
+$B/flags: $(call vars,$B/flags,$(flags))
+	@mkdir -p $(@D); printf '%s\n' '$(flags)' >$@
+$B/obj/%.o: %.c $B/flags
+	$(call say,CC) mkdir -p $(@D); $(flags) -MMD -MP -c -o $@ $<
+$B/lib.a: $(lib_o)
+	$(call say,AR) rm -f $@; ar rcD $@ $^
+$B/bin/%: $B/obj/tools/%.o $B/lib.a
+	$(call say,LINK) mkdir -p $(@D); $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+$B/bin/pydump: $B/obj/tests/pydump.o $B/lib.a
+	$(call say,LINK) mkdir -p $(@D); $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+-include $(wildcard $B/obj/*/*.d $B/obj/*/*/*.d)
+
+# ---- phase 0: the upstream trees and their indexes ----
+
+repo_dir = $(subst _,-,$1)
+repo_url = $(or $($(call upper,$1)_URL),$(if $(UPSTREAM),$(UPSTREAM)/$(call repo_dir,$1).git))
+upper    = $(word 2,$(subst :, ,$(filter $1:%,sglang:SGLANG flashinfer:FLASHINFER sgl_cookbook:SGL_COOKBOOK \
+	flashinfer_trace:FLASHINFER_TRACE flashinfer_bench:FLASHINFER_BENCH)))
+url_args := $(foreach r,$(repos),$(if $(call repo_url,$r),--url '$r=$(call repo_url,$r)')$(if $($(call upper,$r)_REF), --ref '$r=$($(call upper,$r)_REF)'))
+source_vars := $(SOURCE) $(url_args)
+
+$T/sources.vars: $(call vars,$T/sources.vars,$(source_vars))
+	@mkdir -p $(@D); printf '%s\n' "$(source_vars)" >$@
+fetch_repos = $B/bin/fetch-repos --wish=manifests/repos.json --snapshot=$(SNAPSHOT) \
+	--root=$T --ours=$T/definitions --source='$(SOURCE)' $(url_args) -o $T/repos.json
+$T/repos.json: manifests/repos.json $T/sources.vars $B/bin/fetch-repos $(wildcard $(SNAPSHOT)/repos.json)
+	$(call say,FETCH) $(fetch_repos)
+
+#:   repos        phase 0 again: bring the upstream trees up to date
+repos: $B/bin/fetch-repos $T/sources.vars
+	$(call say,FETCH,$T/repos.json) $(fetch_repos)
+
+indexes := $(repos:%=$T/index/%.json)
+$(indexes): $T/index/%.json: $T/repos.json $B/bin/index-apis
+	$(call say,INDEX) $B/bin/index-apis --repos=$T/repos.json --wish=manifests/repos.json \
+		--root=$T --snapshot=$(SNAPSHOT) -o $@ $*
+
+# ---- one model: phases 1 to 4 ----
+
+run   := $T/run
+today := $(shell date +%F)
+# the date of a run is fixed when it begins; the latest manifest is taken up
+latest   = $(patsubst $T/onboard_$1_%.json,%,$(lastword $(sort $(wildcard $T/onboard_$1_????-??-??.json))))
+run_date = $(if $(NEW_RUN),$(today),$(or $(strip $(file <$(run)/$1/date)),$(call latest,$1),$(today)))
+manifest = $T/onboard_$1_$(call run_date,$1).json
+failed   = --failed=$(run)/$*/failed
+
+$(run)/%/date:
+	@mkdir -p $(@D); printf '%s\n' '$(call run_date,$*)' >$@.tmp; mv $@.tmp $@
+$(foreach m,$(if $(NEW_RUN),$(MODELS)),$(if $(filter-out $(today),$(file <$(run)/$m/date)),$(eval $(run)/$m/date: FORCE)))
+
+config_vars  := $(CONFIG)|$(HF_REPO_ID)|$(TP)|$(EP)|$(PAGE_SIZES)|$(SOURCE)
+session_vars := $(if $(SKIP_WORKLOAD),skip)
+$(foreach m,$(MODELS),$(eval $(run)/$m/config.vars: $(call vars,$(run)/$m/config.vars,$(config_vars))))
+$(foreach m,$(MODELS),$(eval $(run)/$m/sessions.vars: $(call vars,$(run)/$m/sessions.vars,$(session_vars))))
+$(run)/%/config.vars:
+	@mkdir -p $(@D); printf '%s\n' '$(config_vars)' >$@
+$(run)/%/sessions.vars:
+	@mkdir -p $(@D); printf '%s\n' '$(session_vars)' >$@
+# a deferred model is tried again by every run
+$(foreach m,$(MODELS),$(if $(wildcard $(run)/$m/deferred.json),$(eval $(run)/$m/serving.json: FORCE)))
+
+$(run)/%/serving.json: $(run)/%/config.vars $(run)/%/date $T/index/sgl_cookbook.json $B/bin/fetch-config $(CONFIG) $$(wildcard manifests/models/$$*.json)
+	$(call say,CONFIG) $B/bin/fetch-config $(failed) --slug='$*' --dir=$(run)/$* \
+		--cookbook=$T/index/sgl_cookbook.json --wish=manifests/models/$*.json \
+		--known=manifests/hub-ids.tsv --snapshot=$(SNAPSHOT) --source='$(SOURCE)' \
+		--config='$(CONFIG)' --hf-repo-id='$(HF_REPO_ID)' \
+		--tp='$(TP)' --ep='$(EP)' --page-sizes='$(PAGE_SIZES)'
+
+kernel_files := $(sort $(wildcard kernels/*.jq kernels/*.json kernels/*/*))
+$(run)/%/needed.json: $(run)/%/serving.json $(kernel_files) $B/bin/needed
+	$(call say,SHAPES) $B/bin/needed $(failed) --kernels=kernels --dir=$(run)/$* -o $@
+
+$(run)/%/kernels.json: $(run)/%/needed.json $(filter-out %_bench.json %_cookbook.json,$(indexes)) $B/bin/classify
+	$(call say,CLASSIFY) $B/bin/classify $(failed) --kernels=kernels --index=$T/index -o $@ $<
+
+$(run)/%/definitions.json: $(run)/%/kernels.json $(kernel_files) $B/bin/mkdef
+	$(call say,MKDEF) $B/bin/mkdef $(failed) --kernels=kernels --ours=$T/definitions \
+		--dataset=$T/flashinfer-trace -o $@ $<
+
+$(run)/%/sessions.json: $(run)/%/definitions.json $(run)/%/sessions.vars $T/index/flashinfer_trace.json $B/bin/plan-sessions
+	$(call say,SESSIONS) $B/bin/plan-sessions $(failed) --index=$T/index $(if $(SKIP_WORKLOAD),--skip-workload) \
+		-o $@ $(run)/$*/kernels.json
+
+$(run)/%/outbox.json: $(run)/%/sessions.json $B/bin/mkpr
+	$(call say,MKPR) $B/bin/mkpr $(failed) --run=$(run)/$* --repos=$T/repos.json \
+		--kernels=kernels --outbox=$T/outbox/$* -o $@
+
+# what the chosen phases end in
+last_of = $(or $(if $(call phase,4),$1/outbox.json),$(if $(call phase,3),$1/sessions.json),\
+	$(if $(call phase,2),$1/definitions.json),$(if $(call phase,1),$1/kernels.json))
+
+define manifest_rule
+$(call manifest,$1): $(call last_of,$(run)/$1) $T/repos.json $(indexes) $(run)/$1/date $B/bin/manifest
+	$$(call say,MANIFEST) $B/bin/manifest --failed=$(run)/$1/failed --run=$(run)/$1 --slug=$1 \
+		--repos=$T/repos.json -o $$@
+endef
+$(foreach m,$(MODELS),$(eval $(call manifest_rule,$m)))
+
+#:   onboard      MODEL=X or MODELS="a b": all phases, resumed where they stopped
+#:   plan         what onboard would do, in words (same as DRY_RUN=1)
+ifneq ($(filter-out 0,$(DRY_RUN)),)
+onboard: plan
+else
+onboard: $(if $(strip $(MODELS)),,need-model) $(foreach m,$(MODELS),$(call manifest,$m))
+endif
+.PHONY: need-model
+need-model:
+	@echo "onboard: say which model: make MODEL=llama-3.1-8b onboard" >&2; exit 2
+
+plan: $(if $(strip $(MODELS)),,need-model)
+	@scripts/plan '$B' '$T' $(MODELS)
+
+#:   status       the kernel table of every model under tmp/run
+status:
+	@scripts/status $T $(MODELS)
+#:   outbox       what would be sent
+outbox:
+	@find $T/outbox -type f 2>/dev/null | LC_ALL=C sort || true
+
+#:   discover     models new in SGLang or the cookbook since SINCE (30.days)
+discover: $B/bin/discover $B/bin/fetch-repos $T/sources.vars $(indexes)
+	$(call say,DISCOVER,$T/discovered.json) $(fetch_repos) --since='$(SINCE)' >&2; \
+	for n in sglang sgl_cookbook flashinfer_bench; do $B/bin/index-apis --repos=$T/repos.json \
+		--wish=manifests/repos.json --root=$T --snapshot=$(SNAPSHOT) -o $T/index/$$n.json $$n; done; \
+	$B/bin/discover --root=$T --repos=$T/repos.json --index=$T/index --since='$(SINCE)' -o $T/discovered.json
+
+#:   snapshot     make manifests/snapshot anew from the trees at hand (SHARED=)
+snapshot: $(indexes)
+	$(call say,SNAPSHOT,$(SNAPSHOT)) scripts/snapshot $T $(SNAPSHOT) $(SHARED)/models
+
+include tests/tests.mk
+
+#:   clean        remove build/       distclean    also tmp/
+clean:
+	rm -rf $B
+distclean: clean
+	rm -rf $T

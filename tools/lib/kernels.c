@@ -1,0 +1,304 @@
+#include "kernels.h"
+
+#include <ctype.h>
+#include <dirent.h>
+
+json_t *kernels_op_types(const char *dir, struct strbuf *err)
+{
+	json_t *arr = json_array(), *sorted = NULL;
+	struct strbuf path = STRBUF_INIT;
+	DIR *d = opendir(dir);
+	struct dirent *e;
+
+	while (d && (e = readdir(d))) {
+		strbuf_reset(&path);
+		strbuf_addf(&path, "%s/%s/shapes.jq", dir, e->d_name);
+		if (e->d_name[0] != '.' && !access(path.buf, R_OK))
+			json_array_append_new(arr, json_string(e->d_name));
+	}
+	if (d)
+		closedir(d);
+	if (json_array_size(arr))
+		sorted = json_sorted_set(arr);
+	else
+		strbuf_addf(err, "%s holds no OP/shapes.jq", dir);
+	json_decref(arr);
+	strbuf_release(&path);
+	return sorted;
+}
+
+int kernel_template_load(struct kernel_template *t, const char *dir,
+			 const char *op, const char *name, struct strbuf *err)
+{
+	struct strbuf sb = STRBUF_INIT;
+
+	strbuf_addf(&sb, "%s/%s/%s", dir, op, name);
+	t->base = strbuf_detach(&sb);
+	strbuf_addf(&sb, "%s.json", t->base);
+	t->file = strbuf_detach(&sb);
+	t->json = json_load_path(t->file, 1 << 20, err);
+	if (t->json && json_need_str(t->json, "name", t->file, err) &&
+	    json_need_array(t->json, "fi_api", t->file, err) &&
+	    json_need_object(t->json, "definition", t->file, err))
+		return 0;
+	kernel_template_release(t);
+	return -1;
+}
+
+void kernel_template_release(struct kernel_template *t)
+{
+	json_decref(t->json);
+	free(t->file);
+	free(t->base);
+	*t = (struct kernel_template){ NULL, NULL, NULL };
+}
+
+static bool put_value(struct strbuf *sb, const json_t *v)
+{
+	if (json_is_string(v))
+		strbuf_addstr(sb, json_string_value(v));
+	else if (json_is_integer(v))
+		strbuf_addf(sb, "%" JSON_INTEGER_FORMAT,
+			    json_integer_value(v));
+	else if (json_is_real(v))
+		strbuf_add_double(sb, json_real_value(v));
+	else
+		return false;
+	return true;
+}
+
+/* Fills @{key} from values. */
+static int fill(struct strbuf *out, const char *s, const json_t *values,
+		const char *file, struct strbuf *err)
+{
+	while (*s) {
+		size_t n = strcspn(s, "@");
+		const char *end;
+		char *key;
+
+		strbuf_add(out, s, n);
+		s += n;
+		if (!*s)
+			break;
+		end = s[1] == '{' ? strchr(s, '}') : NULL;
+		if (!end) {
+			strbuf_addch(out, *s++);
+			continue;
+		}
+		key = xstrndup(s + 2, (size_t)(end - s - 2));
+		if (!put_value(out, json_object_get(values, key))) {
+			strbuf_addf(err, "%s: nothing is known to fill @{%s}",
+				    file, key);
+			free(key);
+			return -1;
+		}
+		free(key);
+		s = end + 1;
+	}
+	return 0;
+}
+
+static bool name_ok(const char *s)
+{
+	const char *p;
+
+	for (p = s; *p; p++)
+		if (!isalnum((unsigned char)*p) && !strchr("_-.", *p))
+			return false;
+	return p > s && p - s <= 200 && *s != '.';
+}
+
+char *kernel_name(const struct kernel_template *t, const json_t *axes,
+		  struct strbuf *err)
+{
+	struct strbuf sb = STRBUF_INIT;
+
+	if (!fill(&sb, json_get_str(t->json, "name"), axes, t->file, err)) {
+		if (name_ok(sb.buf))
+			return strbuf_detach(&sb);
+		strbuf_addf(err, "%s: '%s' is no name for a definition",
+			    t->file, sb.buf);
+	}
+	strbuf_release(&sb);
+	return NULL;
+}
+
+/* A copy with all strings filled. */
+static json_t *fill_all(const json_t *j, const json_t *values,
+			const char *file, struct strbuf *err)
+{
+	struct strbuf sb = STRBUF_INIT;
+	const char *key;
+	json_t *out, *v;
+	size_t i;
+
+	if (json_is_string(j)) {
+		out = fill(&sb, json_string_value(j), values, file, err)
+			? NULL : json_string(sb.buf);
+		strbuf_release(&sb);
+		return out;
+	}
+	if (json_is_array(j)) {
+		out = json_array();
+		json_array_foreach((json_t *)j, i, v)
+			json_array_append_new(out, fill_all(v, values, file,
+							    err));
+		return out;
+	}
+	if (json_is_object(j)) {
+		out = json_object();
+		json_object_foreach((json_t *)j, key, v)
+			json_object_set_new(out, key, fill_all(v, values, file,
+							       err));
+		return out;
+	}
+	return json_deep_copy(j);
+}
+
+static void add_tags(json_t *tags, const char *prefix, const json_t *list)
+{
+	struct strbuf sb = STRBUF_INIT;
+	json_t *v;
+	size_t i;
+
+	json_array_foreach((json_t *)list, i, v) {
+		strbuf_reset(&sb);
+		strbuf_addf(&sb, "%s:", prefix);
+		put_value(&sb, v);
+		json_array_add(tags, sb.buf);
+	}
+	strbuf_release(&sb);
+}
+
+static json_t *make_tags(const json_t *pattern, const struct kernel_use *use)
+{
+	json_t *tags = json_array(), *v;
+	size_t i;
+
+	json_array_foreach((json_t *)pattern, i, v) {
+		const char *s = json_string_value(v);
+
+		if (!strcmp(s, "@models"))
+			add_tags(tags, "model", use->models);
+		else if (!strcmp(s, "@tp"))
+			add_tags(tags, "tp", use->tp);
+		else if (!strcmp(s, "@ep"))
+			add_tags(tags, "ep", use->ep);
+		else if (use->unverified && !strncmp(s, "status:", 7))
+			json_array_add(tags, "status:unverified");
+		else
+			json_array_add(tags, s);
+	}
+	return tags;
+}
+
+/* Const axes get their value, right after "type". */
+static json_t *make_axes(const json_t *pattern, const json_t *axes,
+			 const char *file, struct strbuf *err)
+{
+	json_t *out = json_object(), *axis, *v;
+	const char *name, *key;
+
+	json_object_foreach((json_t *)pattern, name, axis) {
+		const char *type = json_get_str(axis, "type");
+		json_t *o = json_object();
+
+		json_object_foreach(axis, key, v) {
+			json_object_set(o, key, v);
+			if (strcmp(key, "type") || !type ||
+			    strcmp(type, "const"))
+				continue;
+			if (!json_object_get(axes, name))
+				strbuf_addf(err, "%s: const axis '%s' has no"
+					    " value", file, name);
+			json_object_set(o, "value", json_object_get(axes,
+								    name));
+		}
+		json_object_set_new(out, name, o);
+	}
+	return out;
+}
+
+static json_t *make_reference(const struct kernel_template *t,
+			      const json_t *values, struct strbuf *err)
+{
+	struct strbuf path = STRBUF_INIT, src = STRBUF_INIT_MAX(1 << 20);
+	struct strbuf out = STRBUF_INIT;
+	json_t *j = NULL;
+
+	strbuf_addf(&path, "%s.py", t->base);
+	if (!strbuf_read_file(&src, path.buf, err) &&
+	    !fill(&out, src.buf, values, path.buf, err))
+		j = json_string(out.buf);
+	strbuf_release(&path);
+	strbuf_release(&src);
+	strbuf_release(&out);
+	return j;
+}
+
+json_t *kernel_definition(const struct kernel_template *t, const char *op,
+			  const char *name, const struct kernel_use *use,
+			  struct strbuf *err)
+{
+	json_t *pattern = json_object_get(t->json, "definition");
+	json_t *values = json_deep_copy(use->axes), *filled, *def, *v;
+	struct strbuf text = STRBUF_INIT;
+	size_t had = err->len;
+	const char *key;
+
+	json_object_update(values, (json_t *)use->params);
+	json_object_set_new(values, "model", json_string(use->display));
+	filled = fill_all(pattern, values, t->file, err);
+	def = json_pack("{s:s}", "name", name);
+	json_object_foreach(filled, key, v) {
+		if (!strcmp(key, "description")) {
+			strbuf_addf(&text, "%s%s%s", json_string_value(v) ?
+				    json_string_value(v) : "",
+				    use->note ? " " : "",
+				    use->note ? use->note : "");
+			json_object_set_new(def, key, json_string(text.buf));
+			json_object_set_new(def, "op_type", json_string(op));
+		} else if (!strcmp(key, "tags")) {
+			json_object_set_new(def, key, make_tags(v, use));
+		} else if (!strcmp(key, "axes")) {
+			json_object_set_new(def, key, make_axes(v, use->axes,
+						t->file, err));
+		} else {
+			json_object_set(def, key, v);
+		}
+	}
+	v = make_reference(t, values, err);
+	json_object_set_new(def, "reference", v ? v : json_null());
+	json_decref(filled);
+	json_decref(values);
+	strbuf_release(&text);
+	if (err->len == had)
+		return def;
+	json_decref(def);
+	return NULL;
+}
+
+json_t *kernel_definition_for(const char *dir, const json_t *entry,
+			      const char *slug, const char *display,
+			      struct strbuf *err)
+{
+	const char *op = json_get_str(entry, "op_type");
+	const char *fi = json_get_str(entry, "fi_status");
+	json_t *models = json_pack("[s]", slug), *def = NULL;
+	struct kernel_template t;
+	struct kernel_use use = { .axes = json_object_get(entry, "axes"),
+		.params = json_object_get(entry, "params"),
+		.display = display, .models = models,
+		.tp = json_object_get(entry, "tp"),
+		.ep = json_object_get(entry, "ep"),
+		.unverified = fi && !strcmp(fi, "fi_missing") };
+
+	if (!kernel_template_load(&t, dir, op, json_get_str(entry, "template"),
+				  err)) {
+		def = kernel_definition(&t, op, json_get_str(entry,
+					"definition_name"), &use, err);
+		kernel_template_release(&t);
+	}
+	json_decref(models);
+	return def;
+}

@@ -1,0 +1,121 @@
+#include "model.h"
+
+#include <ctype.h>
+
+static bool hub_part(const char *s, size_t n)
+{
+	size_t i;
+
+	if (!n || n > 96 || s[0] == '.' || s[0] == '-')
+		return false;
+	for (i = 0; i < n; i++)
+		if (!isalnum((unsigned char)s[i]) && !strchr("._-", s[i]))
+			return false;
+	return true;
+}
+
+bool model_slug_ok(const char *slug)
+{
+	const char *p;
+
+	if (!hub_part(slug, strlen(slug)) || slug[0] == '_')
+		return false;
+	for (p = slug; *p; p++)
+		if (isupper((unsigned char)*p) || *p == '_')
+			return false;
+	return true;
+}
+
+bool model_hub_id_ok(const char *id)
+{
+	const char *slash = strchr(id, '/');
+
+	return slash && hub_part(id, (size_t)(slash - id)) &&
+		hub_part(slash + 1, strlen(slash + 1));
+}
+
+void model_slug_of(struct strbuf *sb, const char *hub_id)
+{
+	const char *slash = strrchr(hub_id, '/');
+
+	for (hub_id = slash ? slash + 1 : hub_id; *hub_id; hub_id++)
+		strbuf_addch(sb, *hub_id == '_' ? '-' :
+			     tolower((unsigned char)*hub_id));
+}
+
+static bool cut(struct strbuf *sb, const char *tail)
+{
+	size_t n = strlen(tail);
+
+	if (sb->len <= n || strcmp(sb->buf + sb->len - n, tail))
+		return false;
+	sb->len -= n;
+	sb->buf[sb->len] = '\0';
+	return true;
+}
+
+static bool cut_date(struct strbuf *sb)
+{
+	const char *p = sb->buf + sb->len - 5;
+
+	if (sb->len < 6 || p[0] != '-' || strspn(p + 1, "0123456789") != 4)
+		return false;
+	sb->len -= 5;
+	sb->buf[sb->len] = '\0';
+	return true;
+}
+
+void model_family_of(struct strbuf *sb, const char *hub_id)
+{
+	static const char *const tails[] = { "-instruct", "-base", "-it",
+		"-chat", "-hf", "-thinking", "-fp8", "-bf16", "-nvfp4",
+		"-fp4" };
+	struct strbuf s = STRBUF_INIT;
+	bool again = true;
+	size_t i;
+
+	model_slug_of(&s, hub_id);
+	while (again) {
+		again = cut_date(&s);
+		for (i = 0; i < ARRAY_SIZE(tails); i++)
+			again |= cut(&s, tails[i]);
+	}
+	strbuf_addstr(sb, strncmp(s.buf, "meta-", 5) ? s.buf : s.buf + 5);
+	strbuf_release(&s);
+}
+
+static char *first_word(const char *path)
+{
+	struct strbuf sb = STRBUF_INIT_MAX(65536), no = STRBUF_INIT;
+	char *token = NULL;
+
+	if (!strbuf_read_file(&sb, path, &no)) {
+		strbuf_rtrim(&sb);
+		if (sb.len && strcspn(sb.buf, " \t\r\n") == sb.len)
+			token = xstrdup(sb.buf);
+	}
+	strbuf_release(&sb);
+	strbuf_release(&no);
+	return token;
+}
+
+char *model_hub_token(void)
+{
+	const char *t = getenv("HF_TOKEN"), *path = getenv("HF_TOKEN_PATH");
+	const char *hf = getenv("HF_HOME"), *home = getenv("HOME");
+	struct strbuf sb = STRBUF_INIT;
+	char *token;
+
+	if (t && *t)
+		return xstrdup(t);
+	if (path && *path)
+		strbuf_addstr(&sb, path);
+	else if (hf && *hf)
+		strbuf_addf(&sb, "%s/token", hf);
+	else
+		strbuf_addf(&sb, "%s/.cache/huggingface/token",
+			    home ? home : "");
+	token = first_word(sb.buf);
+	strbuf_release(&sb);
+	return token;
+}

@@ -1,0 +1,269 @@
+/*
+ * mkdef - write the Definitions of a model's new kernels.
+ *
+ * A definition that the dataset has is never touched. One of ours is a pure
+ * function of all models that need it: provenance (--ours/NAME.json) keeps
+ * what each of them wants, so the order in which models run does not show.
+ * A file that we did not write, or that was edited since, is left as it is
+ * and reported.
+ */
+#include "lib/die.h"
+#include "lib/kernels.h"
+#include "lib/opt.h"
+#include "lib/outfile.h"
+#include "lib/sha256.h"
+
+#include <libgen.h>
+
+static const char *kernels_dir = "kernels", *dataset, *ours, *out = "-";
+static const char *slug_arg, *display_arg;
+static bool print_only;
+
+static const struct tool tool = {
+	"--dataset=DIR --ours=DIR [-o FILE] RUN/kernels.json | --print ...",
+	"Write the Definition JSON of every kernel that is new.",
+	"kernels.json (- is stdin), RUN/serving.json beside it for the model's\n"
+	"        name (or --slug), the templates",
+	"DATASET/definitions/OP/NAME.json, provenance in --ours, and a report"
+};
+
+static const struct option options[] = {
+	OPT_STR('k', "kernels", &kernels_dir, "DIR", "the catalogue [kernels]"),
+	OPT_STR('d', "dataset", &dataset, "DIR", "clone of flashinfer-trace"),
+	OPT_STR(0, "ours", &ours, "DIR", "provenance of what we wrote"),
+	OPT_STR(0, "slug", &slug_arg, "X", "the model's slug"),
+	OPT_STR(0, "display", &display_arg, "NAME", "how it is written"),
+	OPT_BOOL(0, "print", &print_only,
+		 "print the definitions, one JSON a line, and write nothing"),
+	OPT_STR('o', "output", &out, "FILE", "the report, - is stdout [-]"),
+	OPT_END
+};
+
+static struct strbuf err = STRBUF_INIT;
+static const char *slug, *display;
+
+static char *text(const char *fmt, ...)
+{
+	struct strbuf sb = STRBUF_INIT;
+	va_list ap;
+
+	va_start(ap, fmt);
+	strbuf_vaddf(&sb, fmt, ap);
+	va_end(ap);
+	return strbuf_detach(&sb);
+}
+
+/* What this model wants of the definition. */
+static json_t *want_of(const json_t *k)
+{
+	bool missing = !strcmp(json_get_str(k, "fi_status"), "fi_missing");
+
+	return json_pack("{s:s, s:s, s:O, s:O, s:O, s:O, s:b}", "display",
+			 display, "template", json_get_str(k, "template"),
+			 "axes", json_object_get(k, "axes"), "params",
+			 json_object_get(k, "params"), "tp",
+			 json_object_get(k, "tp"), "ep",
+			 json_object_get(k, "ep"), "unverified", missing);
+}
+
+static void merge_numbers(json_t *to, const json_t *from)
+{
+	json_t *v;
+	size_t i, k;
+
+	json_array_foreach((json_t *)from, i, v) {
+		for (k = 0; k < json_array_size(to); k++)
+			if (json_integer_value(json_array_get(to, k)) >=
+			    json_integer_value(v))
+				break;
+		if (!json_equal(json_array_get(to, k), v))
+			json_array_insert(to, k, v);
+	}
+}
+
+/*
+ * The definition that all these models share. Its text and its constants
+ * come from the first by name; models whose params differ (an epsilon is not
+ * in the name) are told.
+ */
+static json_t *render(const char *op, const char *name, const json_t *wants)
+{
+	json_t *slugs = json_array(), *sorted, *v, *first, *def;
+	json_t *tp = json_array(), *ep = json_array();
+	struct kernel_template t;
+	struct kernel_use use;
+	const char *key;
+	size_t i;
+
+	json_object_foreach((json_t *)wants, key, v)
+		json_array_append_new(slugs, json_string(key));
+	sorted = json_sorted_set(slugs);
+	first = json_object_get(wants, json_string_value(json_array_get(
+						sorted, 0)));
+	json_array_foreach(sorted, i, v) {
+		const json_t *w = json_object_get(wants, json_string_value(v));
+
+		merge_numbers(tp, json_object_get(w, "tp"));
+		merge_numbers(ep, json_object_get(w, "ep"));
+		if (!json_equal(json_object_get(w, "params"),
+				json_object_get(first, "params")) &&
+		    !strcmp(json_string_value(v), slug))
+			warn("%s: %s wants other constants (%s) than %s, whose"
+			     " definition stands", name, slug,
+			     json_dumps(json_object_get(w, "params"),
+					JSON_COMPACT),
+			     json_string_value(json_array_get(sorted, 0)));
+	}
+	use = (struct kernel_use){ .axes = json_object_get(first, "axes"),
+		.params = json_object_get(first, "params"),
+		.display = json_get_str(first, "display"), .models = sorted,
+		.tp = tp, .ep = ep, .unverified = json_is_true(
+			json_object_get(first, "unverified")) };
+	if (kernel_template_load(&t, kernels_dir, op,
+				 json_get_str(first, "template"), &err) ||
+	    !(def = kernel_definition(&t, op, name, &use, &err)))
+		die(EX_REFUSED, "%s", err.buf);
+	kernel_template_release(&t);
+	json_decref(slugs);
+	json_decref(sorted);
+	json_decref(tp);
+	json_decref(ep);
+	return def;
+}
+
+static void save(const json_t *j, const char *path)
+{
+	if (json_save(j, path, &err))
+		die(EX_AGAIN, "%s", err.buf);
+}
+
+/* "written", or why the file was left as it is */
+static const char *write_one(const json_t *k, const char *path)
+{
+	const char *name = json_get_str(k, "definition_name");
+	char *prov_path = text("%s/%s.json", ours, name);
+	struct strbuf now = STRBUF_INIT, sb = STRBUF_INIT, no = STRBUF_INIT;
+	json_t *prov = json_load_path(prov_path, 1 << 20, &no), *wants, *def;
+	char hex[SHA256_HEX], new_hex[SHA256_HEX];
+	bool there = !strbuf_read_file(&now, path, &no);
+
+	if (!prov)
+		prov = json_pack("{s:{}, s:[]}", "wants", "sha256");
+	sha256_bytes(hex, now.buf, now.len);
+	if (there && !json_array_has(json_object_get(prov, "sha256"), hex)) {
+		warn("%s is not as we wrote it; it is left as it is", path);
+		return "left: not ours or edited";
+	}
+	json_object_set_new(json_object_get(prov, "wants"), slug, want_of(k));
+	/* by name, so that the file does not tell who came first */
+	wants = json_sorted_object(json_object_get(prov, "wants"));
+	json_object_set_new(prov, "wants", wants);
+	def = render(json_get_str(k, "op_type"), name, wants);
+	json_print(&sb, def);
+	sha256_bytes(new_hex, sb.buf, sb.len);
+	/*
+	 * Both digests are on record while the file changes: killed between
+	 * the steps, the next run still knows the file as ours.
+	 */
+	json_object_set_new(prov, "sha256", json_pack("[s]", new_hex));
+	if (there && strcmp(hex, new_hex))
+		json_array_add(json_object_get(prov, "sha256"), hex);
+	save(prov, prov_path);
+	if (outfile_write(path, sb.buf, sb.len, &err))
+		die(EX_AGAIN, "%s", err.buf);
+	json_object_set_new(prov, "sha256", json_pack("[s]", new_hex));
+	save(prov, prov_path);
+	free(prov_path);
+	json_decref(def);
+	json_decref(prov);
+	strbuf_release(&now);
+	strbuf_release(&sb);
+	strbuf_release(&no);
+	return "written";
+}
+
+static void print_one(const json_t *k)
+{
+	json_t *def = kernel_definition_for(kernels_dir, k, slug, display,
+					    &err);
+	char *s;
+
+	if (!def)
+		die(EX_REFUSED, "%s", err.buf);
+	s = json_dumps(def, JSON_COMPACT);
+	puts(s);
+	free(s);
+	json_decref(def);
+}
+
+static void find_names(const char *kernels_path)
+{
+	char *copy = xstrdup(kernels_path), *path;
+	struct strbuf no = STRBUF_INIT;
+	const char *id;
+	json_t *j;
+
+	slug = slug_arg;
+	display = display_arg;
+	path = text("%s/serving.json", dirname(copy));
+	j = strcmp(kernels_path, "-") ? json_load_path(path, 1 << 20, &no)
+				      : NULL;
+	if (!slug)
+		slug = json_get_str(j, "model_slug");
+	if (!slug)
+		opt_usage("--slug is needed: there is no %s", path);
+	id = json_get_str(j, "hf_repo_id");
+	if (!display)
+		display = id && strchr(id, '/') ? strchr(id, '/') + 1 : slug;
+}
+
+int main(int argc, char **argv)
+{
+	int first = opt_parse(argc, argv, &tool, options);
+	json_t *all, *kernels, *k, *report = json_array();
+	char *lock = NULL;
+	size_t i;
+
+	if (first + 1 != argc || (!print_only && (!dataset || !ours)))
+		opt_usage("--dataset, --ours and one kernels.json are needed");
+	all = json_load_path(argv[first], JSON_MAX_CONFIG, &err);
+	kernels = all ? json_need_array(all, "kernels", argv[first], &err)
+		      : NULL;
+	if (!kernels)
+		die(EX_REFUSED, "%s", err.buf);
+	find_names(argv[first]);
+	if (!print_only) {
+		lock = text("%s/.lock", ours);
+		if (outfile_lock(lock, true, &err) < 0)
+			die(EX_AGAIN, "%s", err.buf);
+	}
+	json_array_foreach(kernels, i, k) {
+		const char *name = json_get_str(k, "definition_name");
+		const char *op = json_get_str(k, "op_type"), *what;
+		char *path;
+
+		if (print_only) {
+			print_one(k);
+			continue;
+		}
+		if (strcmp(json_get_str(k, "phase1_status"), "new")) {
+			json_array_append_new(report, json_pack("{s:s, s:s}",
+				"definition_name", name, "result",
+				"existing"));
+			continue;
+		}
+		path = text("%s/definitions/%s/%s.json", dataset, op, name);
+		what = write_one(k, path);
+		json_array_append_new(report, json_pack(
+			"{s:s, s:s, s:s, s:s}", "definition_name", name,
+			"result", what, "method", "manual", "file",
+			path + strlen(dataset) + 1));
+		free(path);
+	}
+	if (print_only)
+		return done();
+	all = json_pack("{s:o}", "definitions", report);
+	if (json_save(all, out, &err))
+		die(EX_AGAIN, "%s", err.buf);
+	return done();
+}
