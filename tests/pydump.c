@@ -37,7 +37,7 @@ static void dump(const char *path)
 
 			printf(" @");
 			print_slice(x->name);
-			printf(":%u%s%s", x->line, x->called ? "()" : "",
+			printf("%s:%u%s%s", x->name.len ? "" : "?", x->line, x->called ? "()" : "",
 			       x->has_trace ? "trace" : "");
 		}
 		printf("\n");

@@ -1,0 +1,47 @@
+# Tests and benchmarks. Suites speak TAP; tests/run counts.
+
+units    := $(patsubst tests/unit/%.c,$B/bin/unit-%,$(sort $(wildcard tests/unit/*.c)))
+BATS     := bats --tap
+log      := $B/tests
+test_env := ONBOARD_BUILD='$(abspath $B)' ONBOARD_SHARED='$(abspath $(SHARED))'
+
+$B/bin/unit-%: $B/obj/tests/unit/%.o $B/lib.a
+	$(call say,LINK) mkdir -p $(@D); $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+
+unit  = unit='for u in $(units); do CMOCKA_MESSAGE_OUTPUT=TAP $$u || exit 1; done'
+lint  = lint='tests/lint'
+cli   = cli='$(test_env) $(BATS) tests/cli'
+asan  = asan='$(MAKE) -s B=$B-asan CC=clang "CFLAGS=-std=gnu11 -g -O1 -fsanitize=address,undefined \
+	-fno-sanitize-recover=undefined -fno-omit-frame-pointer" check-asan-inner'
+peers = peers='$(test_env) PYTHON=$B/peers/bin/python tests/peers/run'
+
+#:   check        quick tests, then the same under sanitizers; no network
+check: all $(units) $B/bin/pydump
+	@tests/run $(log) $(lint) $(unit) $(cli) $(asan)
+#:   check-quick  without the sanitizers
+check-quick: all $(units) $B/bin/pydump
+	@tests/run $(log) $(lint) $(unit) $(cli)
+#:   check-asan   unit tests and tools under address and undefined sanitizers
+check-asan:
+	@tests/run $(log) $(asan)
+#:   check-peers  against ast, PyTorch and FlashInfer-Bench's validator (PyPI)
+check-peers: all $B/bin/pydump $B/peers/.done
+	@tests/run $(log) $(peers)
+#:   check-all    all of these
+check-all: all $(units) $B/bin/pydump $B/peers/.done
+	@tests/run $(log) $(lint) $(unit) $(cli) $(asan) $(peers)
+
+.PHONY: check-all check-asan-inner
+# leaks count in the library's unit tests; a tool exits with what it has
+check-asan-inner: all $(units)
+	@for u in $(units); do CMOCKA_MESSAGE_OUTPUT=TAP $$u || exit 1; done; \
+	ASAN_OPTIONS=detect_leaks=0 $(test_env) $(BATS) tests/cli/tools.bats tests/cli/pipeline.bats
+
+# a Python environment of PyPI's packages, for the peers only
+$B/peers/.done: tests/peers/requirements.txt
+	$(call say,PEERS) rm -rf $(@D); python3 -m venv $(@D); \
+	$(@D)/bin/pip install -q --disable-pip-version-check -r $<; touch $@
+
+#:   bench        ratios against git clone, ninja and more, as a table
+bench: all
+	@$(test_env) tests/bench

@@ -83,7 +83,7 @@ int main(int argc, char **argv)
 	struct strbuf err = STRBUF_INIT, dir = STRBUF_INIT;
 	int first = opt_parse(argc, argv, &tool, options);
 	const char *name, *id, *kind;
-	json_t *repos, *wish, *entry, *body, *j;
+	json_t *repos, *wish, *entry, *body, *j, *why;
 	size_t k;
 
 	if (!repos_path || !wish_path || first + 1 != argc)
@@ -121,6 +121,8 @@ int main(int argc, char **argv)
 	}
 	if (!j)
 		die(EX_REFUSED, "%s", err.buf);
+	json_array_foreach(json_object_get(j, "left_out"), k, why)
+		warn("left out: %s", json_string_value(why));
 	if (json_save(j, out, &err))
 		die(EX_AGAIN, "%s", err.buf);
 	return done();

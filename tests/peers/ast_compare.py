@@ -76,7 +76,10 @@ class Walk(ast.NodeVisitor):
             called, f = isinstance(d, ast.Call), d
             if called:
                 f = d.func
-            decs += f" @{dotted(f, False)}:{d.lineno}"
+            name = dotted(f, False)
+            if "?" in name:  # an expression: only told as such
+                name, called = "?", False
+            decs += f" @{name}:{d.lineno}"
             decs += "()" if called else ""
             if called and any(k.arg == "trace" for k in d.keywords):
                 decs += "trace"
@@ -150,13 +153,18 @@ def main():
             else:
                 theirs[name][line] += 1
     for f in files:
-        text = Path(f).read_bytes().decode()
+        try:
+            text = Path(f).read_bytes().decode()
+        except UnicodeDecodeError:
+            print(f"{f}: not UTF-8; left out")
+            continue
         if text.startswith("\ufeff"):
             text = text[1:]
         try:
             tree = ast.parse(text)
         except SyntaxError as e:
             print(f"{f}: not Python {sys.version_info[:2]}: {e}; left out")
+            bad += "fixtures" in f
             continue
         w = Walk(text)
         w.visit(tree)

@@ -11,7 +11,7 @@
  *		  "models": {CLASS: {"file", "line"}}}
  *		PATH is what the import names; call is false for a mere use.
  * sgl_cookbook	{"models": {HUB_ID: {"tp": [...], "ep": [...],
- *		  "page_sizes": [...], "file", "line"}}}
+ *		  "page_sizes": [...], "file", "line"}}, "left_out": [WHY...]}
  * flashinfer_trace {"definitions": {NAME: {"op_type", "file"}},
  *		  "workloads": {NAME: {"file", "entries"}}}
  *		as committed (git ls-tree), never as in the work tree.

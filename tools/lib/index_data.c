@@ -97,7 +97,7 @@ json_t *index_cookbook(const char *dir, struct strbuf *err)
 {
 	const char *base = "data/models/generated";
 	struct strbuf path = STRBUF_INIT;
-	json_t *models = json_object(), *body;
+	json_t *models = json_object(), *left_out = json_array(), *body;
 	struct dirent **v = NULL, **f = NULL;
 	int nv, nf, i, k;
 	size_t files = 0, x, y;
@@ -118,8 +118,8 @@ json_t *index_cookbook(const char *dir, struct strbuf *err)
 			doc = yaml_load_path(path.buf, &why);
 			/* one unreadable page must not hide the others */
 			if (!doc)
-				fprintf(stderr, "index-apis: left out: %s\n",
-					why.buf);
+				json_array_append_new(left_out,
+						      json_string(why.buf));
 			else
 				files++;
 			json_array_foreach(json_object_get(doc, "families"),
@@ -141,9 +141,12 @@ json_t *index_cookbook(const char *dir, struct strbuf *err)
 			    " whole?", dir, base);
 		body = NULL;
 	} else {
-		body = json_pack("{s:o}", "models", json_sorted_object(models));
+		body = json_pack("{s:o, s:O}", "models",
+				 json_sorted_object(models), "left_out",
+				 left_out);
 	}
 	json_decref(models);
+	json_decref(left_out);
 	strbuf_release(&path);
 	return body;
 }

@@ -214,16 +214,24 @@ static void decorator(struct scan *sc)
 	struct pytok ahead = sc->tz;
 	struct py_decorator d = { .line = sc->tok.line };
 	struct py_token t, last = { .kind = PY_EOF };
+	bool closed = false;	/* the argument list is behind us */
 
 	pytok_next(&ahead, &t);
 	d.name.s = t.s;
-	while (t.kind == PY_NAME || (t.kind == PY_OP && py_is(&t, "."))) {
+	while ((t.kind == PY_NAME && !py_keyword(&t)) ||
+	       (t.kind == PY_OP && py_is(&t, "."))) {
 		d.name.len = (uint32_t)(t.s + t.len - d.name.s);
 		pytok_next(&ahead, &t);
 	}
 	d.called = t.kind == PY_OP && py_is(&t, "(");
 	while (t.kind != PY_NEWLINE && t.kind != PY_EOF &&
 	       t.kind != PY_ERROR) {
+		if (closed || (!d.called && !t.depth)) {
+			/* an expression, not a name or a call of one */
+			d = (struct py_decorator){ .line = d.line };
+			break;
+		}
+		closed = t.kind == PY_OP && t.depth == 1 && py_is(&t, ")");
 		if (d.has_trace && d.trace.s && !d.trace.len &&
 		    t.depth == 1 && t.kind == PY_OP &&
 		    (py_is(&t, ",") || py_is(&t, ")")))

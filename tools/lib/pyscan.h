@@ -33,7 +33,7 @@ struct py_slice {
 };
 
 struct py_decorator {
-	struct py_slice name;	/* dotted, as it stands */
+	struct py_slice name;	/* dotted, as it stands; "" for an expression */
 	uint32_t line;
 	bool called, has_trace;	/* a keyword argument trace= */
 	struct py_slice trace;	/* its value, as it stands */

@@ -209,20 +209,41 @@ static void end_of_file(struct pytok *t, struct py_token *tok)
 	finish(t, tok, PY_EOF, t->p);
 }
 
+static void digits(struct pytok *t, const char *set)
+{
+	while (t->p < t->end && *t->p && strchr(set, *t->p))
+		t->p++;
+}
+
+static char peek(const struct pytok *t, int n)
+{
+	return t->end - t->p > n ? t->p[n] : '\0';
+}
+
 static void number(struct pytok *t)
 {
-	bool hex = t->end - t->p > 1 && *t->p == '0' &&
-		strchr("xXoObB", t->p[1]) && t->p[1];
+	const char *dec = "0123456789_";
+	char c;
 
-	for (; t->p < t->end; t->p++) {
-		unsigned char c = (unsigned char)*t->p;
-
-		if (name_start(c) || digit(c) || c == '.')
-			continue;
-		if ((c == '+' || c == '-') && !hex && (t->p[-1] | 32) == 'e')
-			continue;
-		break;
+	if (*t->p == '0' && peek(t, 1) && strchr("xXoObB", peek(t, 1))) {
+		t->p += 2;
+		digits(t, "0123456789abcdefABCDEF_");
+		return;
 	}
+	digits(t, dec);
+	if (peek(t, 0) == '.') {
+		t->p++;
+		digits(t, dec);
+	}
+	c = peek(t, 1);
+	if ((peek(t, 0) | 32) == 'e' &&
+	    (digit((unsigned char)c) ||
+	     ((c == '+' || c == '-') && digit((unsigned char)peek(t, 2))))) {
+		t->p += 2;
+		digits(t, dec);
+	}
+	if ((peek(t, 0) | 32) == 'j')
+		t->p++;
 }
 
 static void operator(struct pytok *t)
