@@ -4,7 +4,6 @@ MAKEFLAGS += -rRs --no-print-directory
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.SECONDARY:
 .SUFFIXES:
 .SECONDEXPANSION:
 .PHONY: FORCE all help onboard discover repos status outbox snapshot check \
@@ -36,11 +35,14 @@ flags   = $(CC) $(CFLAGS) $(CPPFLAGS)
 
 $B/flags: $(call vars,$B/flags,$(flags))
 	@mkdir -p $(@D); printf '%s\n' '$(flags)' >$@
-$B/obj/%.o: %.c $B/flags
+# Static pattern rules everywhere: a file that only an implicit rule names is
+# intermediate, and make would not mind its absence.
+objects := $(patsubst %.c,$B/obj/%.o,$(sort $(wildcard tools/*.c tools/lib/*.c tests/*.c tests/unit/*.c)))
+$(objects): $B/obj/%.o: %.c $B/flags
 	$(call say,CC) mkdir -p $(@D); $(flags) -MMD -MP -c -o $@ $<
 $B/lib.a: $(lib_o)
 	$(call say,AR) rm -f $@; ar rcD $@ $^
-$B/bin/%: $B/obj/tools/%.o $B/lib.a
+$(tools:%=$B/bin/%): $B/bin/%: $B/obj/tools/%.o $B/lib.a
 	$(call say,LINK) mkdir -p $(@D); $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $B/bin/pydump: $B/obj/tests/pydump.o $B/lib.a
 	$(call say,LINK) mkdir -p $(@D); $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -82,7 +84,8 @@ run_date = $(if $(NEW_RUN),$(today),$(or $(strip $(file <$(run)/$1/date)),$(call
 manifest = $T/onboard_$1_$(call run_date,$1).json
 failed   = --failed=$(run)/$*/failed
 
-$(run)/%/date:
+each = $(foreach m,$(MODELS),$(run)/$m/$1)
+$(call each,date): $(run)/%/date:
 	@mkdir -p $(@D); printf '%s\n' '$(call run_date,$*)' >$@.tmp; mv $@.tmp $@
 $(foreach m,$(if $(NEW_RUN),$(MODELS)),$(if $(filter-out $(today),$(file <$(run)/$m/date)),$(eval $(run)/$m/date: FORCE)))
 
@@ -90,14 +93,14 @@ config_vars  := $(CONFIG)|$(HF_REPO_ID)|$(TP)|$(EP)|$(PAGE_SIZES)|$(SOURCE)
 session_vars := $(if $(SKIP_WORKLOAD),skip)
 $(foreach m,$(MODELS),$(eval $(run)/$m/config.vars: $(call vars,$(run)/$m/config.vars,$(config_vars))))
 $(foreach m,$(MODELS),$(eval $(run)/$m/sessions.vars: $(call vars,$(run)/$m/sessions.vars,$(session_vars))))
-$(run)/%/config.vars:
+$(call each,config.vars): $(run)/%/config.vars:
 	@mkdir -p $(@D); printf '%s\n' '$(config_vars)' >$@
-$(run)/%/sessions.vars:
+$(call each,sessions.vars): $(run)/%/sessions.vars:
 	@mkdir -p $(@D); printf '%s\n' '$(session_vars)' >$@
 # a deferred model is tried again by every run
 $(foreach m,$(MODELS),$(if $(wildcard $(run)/$m/deferred.json),$(eval $(run)/$m/serving.json: FORCE)))
 
-$(run)/%/serving.json: $(run)/%/config.vars $(run)/%/date $T/index/sgl_cookbook.json $B/bin/fetch-config $(CONFIG) $$(wildcard manifests/models/$$*.json)
+$(call each,serving.json): $(run)/%/serving.json: $(run)/%/config.vars $(run)/%/date $T/index/sgl_cookbook.json $B/bin/fetch-config $(CONFIG) $$(wildcard manifests/models/$$*.json)
 	$(call say,CONFIG) $B/bin/fetch-config $(failed) --slug='$*' --dir=$(run)/$* \
 		--cookbook=$T/index/sgl_cookbook.json --wish=manifests/models/$*.json \
 		--known=manifests/hub-ids.tsv --snapshot=$(SNAPSHOT) --source='$(SOURCE)' \
@@ -105,21 +108,21 @@ $(run)/%/serving.json: $(run)/%/config.vars $(run)/%/date $T/index/sgl_cookbook.
 		--tp='$(TP)' --ep='$(EP)' --page-sizes='$(PAGE_SIZES)'
 
 kernel_files := $(sort $(wildcard kernels/*.jq kernels/*.json kernels/*/*))
-$(run)/%/needed.json: $(run)/%/serving.json $(kernel_files) $B/bin/needed
+$(call each,needed.json): $(run)/%/needed.json: $(run)/%/serving.json $(kernel_files) $B/bin/needed
 	$(call say,SHAPES) $B/bin/needed $(failed) --kernels=kernels --dir=$(run)/$* -o $@
 
-$(run)/%/kernels.json: $(run)/%/needed.json $(filter-out %_bench.json %_cookbook.json,$(indexes)) $B/bin/classify
+$(call each,kernels.json): $(run)/%/kernels.json: $(run)/%/needed.json $(filter-out %_bench.json %_cookbook.json,$(indexes)) $B/bin/classify
 	$(call say,CLASSIFY) $B/bin/classify $(failed) --kernels=kernels --index=$T/index -o $@ $<
 
-$(run)/%/definitions.json: $(run)/%/kernels.json $(kernel_files) $B/bin/mkdef
+$(call each,definitions.json): $(run)/%/definitions.json: $(run)/%/kernels.json $(kernel_files) $B/bin/mkdef
 	$(call say,MKDEF) $B/bin/mkdef $(failed) --kernels=kernels --ours=$T/definitions \
 		--dataset=$T/flashinfer-trace -o $@ $<
 
-$(run)/%/sessions.json: $(run)/%/definitions.json $(run)/%/sessions.vars $T/index/flashinfer_trace.json $B/bin/plan-sessions
+$(call each,sessions.json): $(run)/%/sessions.json: $(run)/%/definitions.json $(run)/%/sessions.vars $T/index/flashinfer_trace.json $B/bin/plan-sessions
 	$(call say,SESSIONS) $B/bin/plan-sessions $(failed) --index=$T/index $(if $(SKIP_WORKLOAD),--skip-workload) \
 		-o $@ $(run)/$*/kernels.json
 
-$(run)/%/outbox.json: $(run)/%/sessions.json $B/bin/mkpr
+$(call each,outbox.json): $(run)/%/outbox.json: $(run)/%/sessions.json $B/bin/mkpr
 	$(call say,MKPR) $B/bin/mkpr $(failed) --run=$(run)/$* --repos=$T/repos.json \
 		--kernels=kernels --outbox=$T/outbox/$* -o $@
 

@@ -5,7 +5,7 @@ BATS     := bats --tap
 log      := $B/tests
 test_env := ONBOARD_BUILD='$(abspath $B)' ONBOARD_SHARED='$(abspath $(SHARED))'
 
-$B/bin/unit-%: $B/obj/tests/unit/%.o $B/lib.a
+$(units): $B/bin/unit-%: $B/obj/tests/unit/%.o $B/lib.a
 	$(call say,LINK) mkdir -p $(@D); $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
 unit  = unit='for u in $(units); do CMOCKA_MESSAGE_OUTPUT=TAP $$u || exit 1; done'

@@ -8,6 +8,7 @@ the same imports, the same calls. Prints each difference; exit 1 if any.
 import ast
 import subprocess
 import sys
+import unicodedata
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -151,7 +152,8 @@ def main():
                 name = line[2:]
                 theirs[name] = Counter()
             else:
-                theirs[name][line] += 1
+                # Python normalises identifiers, a scanner of bytes does not
+                theirs[name][unicodedata.normalize("NFKC", line)] += 1
     for f in files:
         try:
             text = Path(f).read_bytes().decode()
