@@ -76,6 +76,14 @@ $(indexes): $T/index/%.json: $T/repos.json $B/bin/index-apis
 
 # ---- one model: phases 1 to 4 ----
 
+# a slug becomes a folder's name: refuse anything else before it is one
+slug_left := $(MODELS)
+$(foreach c,a b c d e f g h i j k l m n o p q r s t u v w x y z 0 1 2 3 4 5 6 7 8 9 . -,\
+	$(eval slug_left := $(subst $c,,$(slug_left))))
+ifneq ($(strip $(slug_left) $(filter .% -%,$(MODELS))),)
+$(error onboard: '$(MODELS)': a slug has lower case letters, digits, '.' and '-' only, like llama-3.1-8b)
+endif
+
 run   := $T/run
 today := $(shell date +%F)
 # the date of a run is fixed when it begins; the latest manifest is taken up
@@ -89,7 +97,7 @@ $(call each,date): $(run)/%/date:
 	@mkdir -p $(@D); printf '%s\n' '$(call run_date,$*)' >$@.tmp; mv $@.tmp $@
 $(foreach m,$(if $(NEW_RUN),$(MODELS)),$(if $(filter-out $(today),$(file <$(run)/$m/date)),$(eval $(run)/$m/date: FORCE)))
 
-config_vars  := $(CONFIG)|$(HF_REPO_ID)|$(TP)|$(EP)|$(PAGE_SIZES)|$(SOURCE)
+config_vars  := $(CONFIG)|$(HF_REPO_ID)|$(TP)|$(EP)|$(PAGE_SIZES)|$(CONFIG_SOURCE)
 session_vars := $(if $(SKIP_WORKLOAD),skip)
 $(foreach m,$(MODELS),$(eval $(run)/$m/config.vars: $(call vars,$(run)/$m/config.vars,$(config_vars))))
 $(foreach m,$(MODELS),$(eval $(run)/$m/sessions.vars: $(call vars,$(run)/$m/sessions.vars,$(session_vars))))
@@ -103,7 +111,7 @@ $(foreach m,$(MODELS),$(if $(wildcard $(run)/$m/deferred.json),$(eval $(run)/$m/
 $(call each,serving.json): $(run)/%/serving.json: $(run)/%/config.vars $(run)/%/date $T/index/sgl_cookbook.json $B/bin/fetch-config $(CONFIG) $$(wildcard manifests/models/$$*.json)
 	$(call say,CONFIG) $B/bin/fetch-config $(failed) --slug='$*' --dir=$(run)/$* \
 		--cookbook=$T/index/sgl_cookbook.json --wish=manifests/models/$*.json \
-		--known=manifests/hub-ids.tsv --snapshot=$(SNAPSHOT) --source='$(SOURCE)' \
+		--known=manifests/hub-ids.tsv --snapshot=$(SNAPSHOT) --source='$(CONFIG_SOURCE)' \
 		--config='$(CONFIG)' --hf-repo-id='$(HF_REPO_ID)' \
 		--tp='$(TP)' --ep='$(EP)' --page-sizes='$(PAGE_SIZES)'
 

@@ -264,7 +264,7 @@ static json_t *summary(void)
 int main(int argc, char **argv)
 {
 	struct strbuf err = STRBUF_INIT, path = STRBUF_INIT;
-	int i, first = opt_parse(argc, argv, &tool, options);
+	int i, lock, first = opt_parse(argc, argv, &tool, options);
 	const char *name;
 	json_t *wish, *v;
 
@@ -282,7 +282,12 @@ int main(int argc, char **argv)
 			opt_usage("%s names no repository '%s'", wish_path,
 				  argv[i]);
 	strbuf_addf(&path, "%s/.fetch-repos.lock", root);
-	if (outfile_lock(path.buf, false, &err) < 0)
+	/*
+	 * The lock passes on to every git that we start: if we are killed, the
+	 * next run waits for the last of them instead of racing with it.
+	 */
+	lock = outfile_lock(path.buf, 60, &err);
+	if (lock < 0 || fcntl(lock, F_SETFD, 0))
 		die(EX_AGAIN, "%s", err.buf);
 	git_setup();
 	signal(SIGPIPE, SIG_IGN);

@@ -234,7 +234,7 @@ int main(int argc, char **argv)
 	find_names(argv[first]);
 	if (!print_only) {
 		lock = text("%s/.lock", ours);
-		if (outfile_lock(lock, true, &err) < 0)
+		if (outfile_lock(lock, 60, &err) < 0)
 			die(EX_AGAIN, "%s", err.buf);
 	}
 	json_array_foreach(kernels, i, k) {

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 
 int outfile_mkdirs(const char *path, struct strbuf *err)
 {
@@ -130,16 +131,20 @@ int outfile_renew(const char *path, const void *data, size_t len,
 	return outfile_write(path, data, len, err);
 }
 
-int outfile_lock(const char *path, bool wait, struct strbuf *err)
+int outfile_lock(const char *path, int seconds, struct strbuf *err)
 {
-	int fd;
+	struct timespec nap = { 0, 50 * 1000000 };
+	int fd, tries = seconds * 20, e;
 
 	if (outfile_mkdirs(path, err))
 		return -1;
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-	if (fd >= 0 && flock(fd, LOCK_EX | (wait ? 0 : LOCK_NB))) {
-		int e = errno;
-
+	while (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB)) {
+		e = errno;
+		if ((e == EWOULDBLOCK && tries-- > 0) || e == EINTR) {
+			nanosleep(&nap, NULL);
+			continue;
+		}
 		close(fd);
 		fd = -1;
 		errno = e;

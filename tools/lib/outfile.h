@@ -24,9 +24,9 @@ int outfile_renew(const char *path, const void *data, size_t len,
 int outfile_mkdirs(const char *path, struct strbuf *err);
 /*
  * Opens and locks `path` (made if missing) until the process ends or the
- * descriptor is closed. wait: block until it is free, else -1 at once.
+ * descriptor is closed. Waits at most that many seconds for its holder.
  */
-int outfile_lock(const char *path, bool wait, struct strbuf *err);
+int outfile_lock(const char *path, int seconds, struct strbuf *err);
 /* rm -r of what lies at path; symbolic links are not followed. */
 int outfile_remove_tree(const char *path, struct strbuf *err);
 
