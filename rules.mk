@@ -11,7 +11,6 @@ SHELL := /bin/bash
 FORCE:
 
 say = @$(if $(V),,printf '  %-9s %s\n' '$1' '$(if $2,$2,$@)' >&2;)$(if $(V),set -x;)
-comma := ,
 empty :=
 space := $(empty) $(empty)
 pack   = x$(subst $(space),_,$(strip $1))

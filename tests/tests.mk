@@ -11,8 +11,7 @@ $(units): $B/bin/unit-%: $B/obj/tests/unit/%.o $B/lib.a
 unit  = unit='for u in $(units); do CMOCKA_MESSAGE_OUTPUT=TAP $$u || exit 1; done'
 lint  = lint='tests/lint'
 cli   = cli='$(test_env) $(BATS) tests/cli'
-asan  = asan='$(MAKE) -s B=$B-asan CC=clang "CFLAGS=-std=gnu11 -g -O1 -fsanitize=address,undefined \
-	-fno-sanitize-recover=undefined -fno-omit-frame-pointer" check-asan-inner'
+asan  = asan='$(MAKE) SANITIZE=1 check-asan-inner'
 peers = peers='$(test_env) PYTHON=$B/peers/bin/python tests/peers/run'
 
 #:   check        quick tests, then the same under sanitizers; no network
@@ -35,7 +34,7 @@ check-all: all $(units) $B/bin/pydump $B/peers/.done
 # leaks count in the library's unit tests; a tool exits with what it has
 check-asan-inner: all $(units)
 	@for u in $(units); do CMOCKA_MESSAGE_OUTPUT=TAP $$u || exit 1; done; \
-	ASAN_OPTIONS=detect_leaks=0 $(test_env) $(BATS) tests/cli/tools.bats tests/cli/pipeline.bats
+	ASAN_OPTIONS=detect_leaks=0 SANITIZE=1 $(test_env) $(BATS) tests/cli/tools.bats tests/cli/pipeline.bats
 
 # a Python environment of PyPI's packages, for the peers only
 $B/peers/.done: tests/peers/requirements.txt

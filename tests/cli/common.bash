@@ -6,7 +6,9 @@ project() {
 	(cd "$BATS_TEST_DIRNAME/../.." && git ls-files -z -co --exclude-standard | xargs -0 cp -p --parents -t "$P" 2>/dev/null) || true
 	ln -sfn "$ONBOARD_BUILD" "$P/${ONBOARD_BUILD##*/}"
 	cd "$P" || return 1
+	unset MAKELEVEL
 	export MAKEFLAGS="" HF_ENDPOINT=http://127.0.0.1:9 HF_TOKEN="" HF_HOME=$BATS_TEST_TMPDIR/hf HOME=$BATS_TEST_TMPDIR
+	export SANITIZE=${SANITIZE:-}
 	M=(make "B=${ONBOARD_BUILD##*/}" SOURCE=snapshot)
 }
 B() { "$ONBOARD_BUILD/bin/$1" "${@:2}"; }

@@ -88,8 +88,10 @@ teardown() { [ -z "${HUB:-}" ] || kill "$HUB" 2>/dev/null || true; }
 	{ printf '{"a": "'; head -c 200000000 /dev/zero | tr '\0' x; printf '"}'; } >big.json
 	run config x --config=big.json
 	[ "$status" -eq 1 ] && [[ $output == *"big.json is larger than 16 MiB"* ]]
-	run bash -c "ulimit -v 200000; $ONBOARD_BUILD/bin/needed -c big.json"
-	[ "$status" -eq 1 ]
+	if [ -z "$SANITIZE" ]; then # the sanitizers reserve terabytes
+		run bash -c "ulimit -v 200000; $ONBOARD_BUILD/bin/needed -c big.json"
+		[ "$status" -eq 1 ]
+	fi
 	rm big.json
 }
 
