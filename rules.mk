@@ -111,7 +111,7 @@ $(call each,serving.json): $(run)/%/serving.json: $(run)/%/config.vars $(run)/%/
 	$(call say,CONFIG) $B/bin/fetch-config $(failed) --slug='$*' --dir=$(run)/$* \
 		--cookbook=$T/index/sgl_cookbook.json --wish=manifests/models/$*.json \
 		--known=manifests/hub-ids.tsv --snapshot=$(SNAPSHOT) --source='$(CONFIG_SOURCE)' \
-		--config='$(CONFIG)' --hf-repo-id='$(HF_REPO_ID)' \
+		$(if $(DEFER_UNKNOWN),--defer-unknown) --config='$(CONFIG)' --hf-repo-id='$(HF_REPO_ID)' \
 		--tp='$(TP)' --ep='$(EP)' --page-sizes='$(PAGE_SIZES)'
 
 kernel_files := $(sort $(wildcard kernels/*.jq kernels/*.json kernels/*/*))

@@ -19,6 +19,7 @@ static const char *snapshot, *source = "auto", *config_path = "";
 static const char *hub_id = "", *revision = "main";
 static const char *tp_arg = "", *ep_arg = "", *ps_arg = "";
 static long wait_ms = 1000;
+static bool defer_unknown;
 
 static const struct tool tool = {
 	"--slug=X --dir=DIR --cookbook=FILE --snapshot=DIR [--config=FILE]",
@@ -43,6 +44,8 @@ static const struct option options[] = {
 	OPT_STR(0, "tp", &tp_arg, "\"1 2\"", "tensor parallel sizes"),
 	OPT_STR(0, "ep", &ep_arg, "\"1 8\"", "expert parallel sizes"),
 	OPT_STR(0, "page-sizes", &ps_arg, "\"1 64\"", "KV page sizes"),
+	OPT_BOOL(0, "defer-unknown", &defer_unknown,
+		 "a model without a Hub id is deferred, not refused"),
 	OPT_INT(0, "retry-wait", &wait_ms, "MS",
 		"wait before the second try, then doubled [1000]"),
 	OPT_END
@@ -444,8 +447,13 @@ int main(int argc, char **argv)
 			die(EX_REFUSED, "%s", err.buf);
 	} else if (!strcmp(source, "snapshot") || !id) {
 		kind = "snapshot";
-		if (!from_snapshot(&sb, &origin))
-			die(EX_REFUSED, "%s is not known: not in the %s, the"
+		if (from_snapshot(&sb, &origin))
+			goto have;
+		strbuf_reset(&sb);
+		if (defer_unknown)
+			defer(serving, "unknown", "no Hub id could be found"
+			      " for it; give HF_REPO_ID=ORG/NAME");
+		die(EX_REFUSED, "%s is not known: not in the %s, the"
 			    " cookbook%s; give HF_REPO_ID=ORG/NAME or"
 			    " CONFIG=FILE", slug, id ?
 			    "snapshot" : "table of known models",
@@ -467,6 +475,7 @@ int main(int argc, char **argv)
 			     " because: %s", slug, why.buf);
 		}
 	}
+have:
 	check_config(&sb, origin.buf);
 	sha256_bytes(hex, sb.buf, sb.len);
 	json_object_set_new(serving, "config_from", json_pack(
