@@ -166,6 +166,7 @@ static json_t *classify(const struct facts *f, const json_t *needed)
 	json_t *k = json_deep_copy(needed), *ev = json_object(), *apis;
 	const char *op = json_get_str(k, "op_type"), *path;
 	const char *name = json_get_str(k, "definition_name");
+	const char *cannot;
 	const json_t *api;
 	struct kernel_template t;
 	bool existing;
@@ -177,7 +178,15 @@ static json_t *classify(const struct facts *f, const json_t *needed)
 	existing = add_phase1(f, k, ev, op, name);
 	apis = json_object_get(t.json, "fi_api");
 	path = find_api(f, apis, &api);
-	if (path) {
+	cannot = json_get_str(k, "fi_cannot");
+	if (path && cannot) {
+		json_object_set_new(k, "fi_status", json_string(existing ?
+				    "n/a" : "fi_missing"));
+		json_object_set_new(k, "sgl_status", json_string("n/a"));
+		json_object_set_new(ev, "fi_status", evidence(f->flashinfer,
+			json_get_str(api, "file"), json_integer_value(
+			json_object_get(api, "line")), cannot));
+	} else if (path) {
 		json_object_set_new(k, "fi_api", json_string(path));
 		json_object_set_new(k, "fi_status", json_string(existing ?
 				    "n/a" : "fi_supported"));

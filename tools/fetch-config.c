@@ -278,58 +278,6 @@ static json_t *parse_sizes(const char *s, const char *what)
 	return arr;
 }
 
-static void merge_ints(json_t *to, const json_t *from)
-{
-	size_t i, k;
-	json_t *v;
-
-	json_array_foreach((json_t *)from, i, v) {
-		for (k = 0; k < json_array_size(to); k++)
-			if (json_integer_value(json_array_get(to, k)) >=
-			    json_integer_value(v))
-				break;
-		if (!json_equal(json_array_get(to, k), v))
-			json_array_insert(to, k, v);
-	}
-}
-
-/* The cookbook's entry for this model, else of its family; with evidence. */
-static json_t *cookbook_facts(const json_t *cookbook, const char *id)
-{
-	json_t *models = json_object_get(cookbook, "models"), *v, *out;
-	struct strbuf mine = STRBUF_INIT, theirs = STRBUF_INIT;
-	const char *key;
-
-	v = json_object_get(models, id);
-	if (v) {
-		out = json_deep_copy(v);
-		json_object_set_new(out, "model", json_string(id));
-		return out;
-	}
-	out = json_pack("{s:[], s:[], s:[]}", "tp", "ep", "page_sizes");
-	model_family_of(&mine, id);
-	json_object_foreach(models, key, v) {
-		strbuf_reset(&theirs);
-		model_family_of(&theirs, key);
-		if (strcmp(mine.buf, theirs.buf))
-			continue;
-		merge_ints(json_object_get(out, "tp"),
-			   json_object_get(v, "tp"));
-		merge_ints(json_object_get(out, "ep"),
-			   json_object_get(v, "ep"));
-		merge_ints(json_object_get(out, "page_sizes"),
-			   json_object_get(v, "page_sizes"));
-		if (json_object_get(out, "file"))
-			continue;
-		json_object_set(out, "file", json_object_get(v, "file"));
-		json_object_set(out, "line", json_object_get(v, "line"));
-		json_object_set_new(out, "model", json_string(key));
-	}
-	strbuf_release(&mine);
-	strbuf_release(&theirs);
-	return out;
-}
-
 static void add_serving(json_t *serving, const json_t *wish,
 			const json_t *cookbook, const char *id)
 {
@@ -342,7 +290,7 @@ static void add_serving(json_t *serving, const json_t *wish,
 		{ "ep", "ep", &ep_arg, { 1, 0 } },
 		{ "page_sizes", "page-sizes", &ps_arg, { 1, 64 } },
 	};
-	json_t *book = cookbook_facts(cookbook, id), *from = json_object();
+	json_t *book = model_cookbook_facts(cookbook, id), *from = json_object();
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(facts); i++) {
@@ -376,7 +324,7 @@ static void add_serving(json_t *serving, const json_t *wish,
 					facts[i].normal[1]));
 			/* a page size of the cookbook comes on top */
 			if (i == 2)
-				merge_ints(v, json_object_get(book, key));
+				json_merge_numbers(v, json_object_get(book, key));
 			json_object_set_new(serving, key, v);
 			json_object_set_new(from, key,
 					    json_string("default"));

@@ -66,21 +66,6 @@ static json_t *want_of(const json_t *k)
 			 json_object_get(k, "ep"), "unverified", missing);
 }
 
-static void merge_numbers(json_t *to, const json_t *from)
-{
-	json_t *v;
-	size_t i, k;
-
-	json_array_foreach((json_t *)from, i, v) {
-		for (k = 0; k < json_array_size(to); k++)
-			if (json_integer_value(json_array_get(to, k)) >=
-			    json_integer_value(v))
-				break;
-		if (!json_equal(json_array_get(to, k), v))
-			json_array_insert(to, k, v);
-	}
-}
-
 /*
  * The definition that all these models share. Its text and its constants
  * come from the first by name; models whose params differ (an epsilon is not
@@ -103,8 +88,8 @@ static json_t *render(const char *op, const char *name, const json_t *wants)
 	json_array_foreach(sorted, i, v) {
 		const json_t *w = json_object_get(wants, json_string_value(v));
 
-		merge_numbers(tp, json_object_get(w, "tp"));
-		merge_numbers(ep, json_object_get(w, "ep"));
+		json_merge_numbers(tp, json_object_get(w, "tp"));
+		json_merge_numbers(ep, json_object_get(w, "ep"));
 		if (!json_equal(json_object_get(w, "params"),
 				json_object_get(first, "params")) &&
 		    !strcmp(json_string_value(v), slug))

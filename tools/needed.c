@@ -49,11 +49,11 @@ static void program(struct strbuf *sb, const json_t *ops)
 		strbuf_addf(sb, "%s(%s::shapes | . + {op_type: \"%s\"})",
 			    i ? ", " : "", json_string_value(v),
 			    json_string_value(v));
-	strbuf_addstr(sb, "], not_understood: ([config::text | to_entries[]"
+	strbuf_addstr(sb, "], not_understood: (. as $in | [config::text | to_entries[]"
 		      " | select(.value != null and .value != false) | .key]"
 		      " | sort | . - config::harmless");
 	json_array_foreach((json_t *)ops, i, v)
-		strbuf_addf(sb, " - %s::reads", json_string_value(v));
+		strbuf_addf(sb, " - ($in | %s::reads)", json_string_value(v));
 	strbuf_addstr(sb, ")}");
 }
 
@@ -117,6 +117,23 @@ static json_t *as_integers(const json_t *axes, const char *op,
 	return o;
 }
 
+static json_t *as_params(const json_t *params)
+{
+	json_t *o = json_object(), *v;
+	const char *key;
+
+	json_object_foreach((json_t *)params, key, v) {
+		double d = json_number_value(v);
+
+		if (json_is_number(v) && d == (double)(json_int_t)d)
+			json_object_set_new(o, key,
+					    json_integer((json_int_t)d));
+		else
+			json_object_set(o, key, v);
+	}
+	return o;
+}
+
 static void add_number(json_t *arr, const json_t *n)
 {
 	size_t i;
@@ -148,20 +165,22 @@ static void take(json_t *by_name, const json_t *k, const char *config)
 	const char *template = json_get_str(k, "template");
 	const char *role = json_get_str(k, "role");
 	json_t *axes = as_integers(json_object_get(k, "axes"), op, config);
-	json_t *params = json_object_get(k, "params"), *e;
+	json_t *params = as_params(json_object_get(k, "params")), *e;
 	struct kernel_template t;
 	char *name;
 
 	if (kernel_template_load(&t, kernels_dir, op, template, &err) ||
-	    !(name = kernel_name(&t, axes, &err)))
+	    !(name = kernel_name(&t, axes, params, &err)))
 		die(EX_REFUSED, "%s", err.buf);
 	e = json_object_get(by_name, name);
 	if (!e) {
 		e = json_pack("{s:s, s:s, s:s, s:o, s:O, s:[], s:[], s:[],"
 			      " s:[]}", "definition_name", name, "op_type", op,
 			      "template", template, "axes", axes, "params",
-			      params ? params : json_object(), "tp", "ep",
-			      "roles", "keys");
+			      params, "tp", "ep", "roles", "keys");
+		if (json_get_str(k, "fi_cannot"))
+			json_object_set(e, "fi_cannot",
+					json_object_get(k, "fi_cannot"));
 		json_object_set_new(by_name, name, e);
 	} else {
 		json_decref(axes);
@@ -238,8 +257,13 @@ int main(int argc, char **argv)
 		die(EX_REFUSED, "%s is no JSON object", config_path);
 	all = run_rules(ops, config, serving, config_path);
 	by_name = json_object();
-	json_array_foreach(json_object_get(all, "kernels"), i, k)
-		take(by_name, k, config_path);
+	json_array_foreach(json_object_get(all, "kernels"), i, k) {
+		if (json_get_str(k, "unclear"))
+			json_array_add(json_object_get(all, "not_understood"),
+				       json_get_str(k, "unclear"));
+		else
+			take(by_name, k, config_path);
+	}
 	arr = sorted(by_name);
 	if (!json_array_size(arr))
 		die(EX_REFUSED, "%s: no rule finds a kernel in it; is it the"

@@ -8,7 +8,10 @@ def reads: ["num_attention_heads", "num_key_value_heads", "head_dim", "hidden_si
 def keys: ["num_attention_heads", "num_key_value_heads", "head_dim"];
 
 def shapes:
-  if is_mla or (has_full_attention | not) then empty else
+  if has_sinks then {unclear: "attention with sinks and a sliding window: no template yet"}
+  elif (is_mla | not) and text.q_lora_rank != null then
+    {unclear: "attention with q_lora_rank but without kv_lora_rank: no template yet"}
+  elif is_gqa | not then empty else
     . as $in | q_heads as $q | kv_heads as $kv | head_dim as $d
     | tps($q)[] as $tp | .serving.page_sizes[] as $ps | ("decode", "prefill_causal") as $stage
     | {template: ($stage + (if $ps == 1 then "_ps1" else "" end)), tp: $tp, role: "attn", keys: keys,

@@ -4,7 +4,7 @@ include "config";
 def reads: ["num_attention_heads", "num_key_value_heads", "head_dim", "hidden_size", "layer_types"];
 
 def shapes:
-  if is_mla or (has_full_attention | not) then empty else
+  if is_gqa | not then empty else
     q_heads as $q | kv_heads as $kv | head_dim as $d | tps($q)[] as $tp
     | {template: "prefill_causal", tp: $tp, role: "attn",
        keys: ["num_attention_heads", "num_key_value_heads", "head_dim"],

@@ -3,7 +3,7 @@
 include "config";
 
 def reads: ["head_dim", "hidden_size", "num_attention_heads", "partial_rotary_factor", "rotary_dim",
-            "rotary_pct", "rope_parameters"];
+            "rotary_pct", "rope_parameters", "qk_rope_head_dim", "attention_head_dim"];
 
 def factor:
   (text | .partial_rotary_factor // .rotary_pct // (.rope_parameters | objects | .partial_rotary_factor) // 1) as $f
@@ -12,8 +12,15 @@ def factor:
 
 def uses_rope: text | .rope_theta != null or .rope_scaling != null or .rope_parameters != null;
 
+# DeepSeek's latent attention rotates even and odd elements of the rope part
+# (sglang python/sglang/srt/models/deepseek_v2.py: is_neox_style=False).
+def interleaved: model_type | test("^(deepseek|kimi)");
+
 def shapes:
-  if is_mla or (uses_rope | not) or (has_full_attention | not) then empty else
+  if is_mla and interleaved then
+    {template: "gptj", role: "rotary_emb", keys: ["qk_rope_head_dim"],
+     axes: {head_size: rope_dim, rotary_dim: rope_dim}}
+  elif (is_gqa or has_sinks | not) or (uses_rope | not) then empty else
     head_dim as $d | opt("rotary_dim"; $d * factor | floor) as $rd
     | {template: "neox", role: "rotary_emb", keys: ["head_dim", "partial_rotary_factor", "rotary_dim"],
        axes: {head_size: $d, rotary_dim: $rd}}

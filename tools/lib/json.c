@@ -227,3 +227,18 @@ json_t *json_sorted_object(const json_t *obj)
 	json_decref(sorted);
 	return out;
 }
+
+void json_merge_numbers(json_t *to, const json_t *from)
+{
+	json_t *v;
+	size_t i, k;
+
+	json_array_foreach((json_t *)from, i, v) {
+		for (k = 0; k < json_array_size(to); k++)
+			if (json_integer_value(json_array_get(to, k)) >=
+			    json_integer_value(v))
+				break;
+		if (!json_equal(json_array_get(to, k), v))
+			json_array_insert(to, k, v);
+	}
+}

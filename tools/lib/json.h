@@ -41,6 +41,8 @@ bool json_array_has(const json_t *arr, const char *s);
 void json_array_add(json_t *arr, const char *s);
 /* Strings in byte order, each once: a new array. */
 json_t *json_sorted_set(const json_t *arr);
+/* Adds the integers of `from` to `to`, which stays sorted, each once. */
+void json_merge_numbers(json_t *to, const json_t *from);
 /* A new object with the same members, keys in byte order. */
 json_t *json_sorted_object(const json_t *obj);
 

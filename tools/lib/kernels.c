@@ -109,18 +109,23 @@ static bool name_ok(const char *s)
 }
 
 char *kernel_name(const struct kernel_template *t, const json_t *axes,
-		  struct strbuf *err)
+		  const json_t *params, struct strbuf *err)
 {
+	json_t *values = json_deep_copy(axes);
 	struct strbuf sb = STRBUF_INIT;
+	char *name = NULL;
 
-	if (!fill(&sb, json_get_str(t->json, "name"), axes, t->file, err)) {
+	json_object_update(values, (json_t *)params);
+	if (!fill(&sb, json_get_str(t->json, "name"), values, t->file, err)) {
 		if (name_ok(sb.buf))
-			return strbuf_detach(&sb);
-		strbuf_addf(err, "%s: '%s' is no name for a definition",
-			    t->file, sb.buf);
+			name = strbuf_detach(&sb);
+		else
+			strbuf_addf(err, "%s: '%s' is no name for a"
+				    " definition", t->file, sb.buf);
 	}
+	json_decref(values);
 	strbuf_release(&sb);
-	return NULL;
+	return name;
 }
 
 /* A copy with all strings filled. */

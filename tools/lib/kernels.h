@@ -2,7 +2,7 @@
  * kernels.h - the catalogue: one folder per op_type under kernels/.
  *
  * OP/TEMPLATE.json is an object:
- *	name		pattern of the definition's name, with @{axis}
+ *	name		pattern of the definition's name, with @{axis} or @{param}
  *	fi_api		FlashInfer's Python paths that implement it, the one
  *			to name first; [] when none is needed (gemm) 
  *	fi_method	of a class: the method that runs (default "run")
@@ -32,9 +32,9 @@ json_t *kernels_op_types(const char *dir, struct strbuf *err);
 int kernel_template_load(struct kernel_template *t, const char *dir,
 			 const char *op, const char *name, struct strbuf *err);
 void kernel_template_release(struct kernel_template *t);
-/* The definition's name for these axes; the caller's to free. */
+/* The definition's name for these constants; the caller's to free. */
 char *kernel_name(const struct kernel_template *t, const json_t *axes,
-		  struct strbuf *err);
+		  const json_t *params, struct strbuf *err);
 
 /* What a definition is made for. */
 struct kernel_use {

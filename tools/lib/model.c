@@ -119,3 +119,53 @@ char *model_hub_token(void)
 	strbuf_release(&sb);
 	return token;
 }
+
+/*
+ * Adds what the cookbook says of the model's family, the names that go on
+ * with `next` after it: NUL for its variants, '.' for later minor versions.
+ */
+static void add_family(json_t *out, const json_t *models, const char *family,
+		       char next)
+{
+	static const char *const keys[] = { "tp", "ep", "page_sizes" };
+	struct strbuf theirs = STRBUF_INIT;
+	size_t n = strlen(family), i;
+	const char *id;
+	json_t *v;
+
+	json_object_foreach((json_t *)models, id, v) {
+		strbuf_reset(&theirs);
+		model_family_of(&theirs, id);
+		if (strncmp(family, theirs.buf, n) || theirs.buf[n] != next)
+			continue;
+		for (i = 0; i < ARRAY_SIZE(keys); i++)
+			json_merge_numbers(json_object_get(out, keys[i]),
+				   json_object_get(v, keys[i]));
+		if (json_object_get(out, "file"))
+			continue;
+		json_object_set(out, "file", json_object_get(v, "file"));
+		json_object_set(out, "line", json_object_get(v, "line"));
+		json_object_set_new(out, "model", json_string(id));
+	}
+	strbuf_release(&theirs);
+}
+
+json_t *model_cookbook_facts(const json_t *cookbook, const char *id)
+{
+	json_t *models = json_object_get(cookbook, "models"), *v, *out;
+	struct strbuf family = STRBUF_INIT;
+
+	v = json_object_get(models, id);
+	if (v) {
+		out = json_deep_copy(v);
+		json_object_set_new(out, "model", json_string(id));
+		return out;
+	}
+	out = json_pack("{s:[], s:[], s:[]}", "tp", "ep", "page_sizes");
+	model_family_of(&family, id);
+	add_family(out, models, family.buf, '\0');
+	if (!json_object_get(out, "file"))
+		add_family(out, models, family.buf, '.');
+	strbuf_release(&family);
+	return out;
+}

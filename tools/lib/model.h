@@ -28,4 +28,12 @@ void model_family_of(struct strbuf *sb, const char *hub_id);
  */
 char *model_hub_token(void);
 
+/*
+ * How the cookbook's index serves the model: {tp, ep, page_sizes, file, line,
+ * model}, the caller's to json_decref(). The model's own entry, else those of
+ * its variants, else of its later minor versions (DeepSeek-V3.2 for
+ * DeepSeek-V3); file, line and model are absent when there is none.
+ */
+json_t *model_cookbook_facts(const json_t *cookbook, const char *hub_id);
+
 #endif

@@ -1,0 +1,48 @@
+import math
+
+import torch
+
+
+def attend(q_nope, q_pe, ckv, kpe, sm_scale):
+    """One request, float32: q [Tq, H, D], keys [Tkv, D]; the queries are the last tokens.
+
+    The compressed keys are the values too. Returns [Tq, H, D] and the base-2
+    log-sum-exp of the logits [Tq, H].
+    """
+    logits = torch.einsum("qhd,kd->hqk", q_nope, ckv) + torch.einsum("qhd,kd->hqk", q_pe, kpe)
+    logits = logits * sm_scale
+    position = torch.arange(len(q_nope), device=ckv.device) + len(ckv) - len(q_nope)
+    future = torch.arange(len(ckv), device=ckv.device) > position[:, None]
+    logits = logits.masked_fill(future, float("-inf"))
+    lse = torch.logsumexp(logits, dim=-1) / math.log(2.0)
+    # a query before the first key sees nothing
+    weights = torch.nan_to_num(torch.softmax(logits, dim=-1))
+    return torch.einsum("hqk,kd->qhd", weights, ckv), lse.T
+
+
+def tokens_of(cache, pages, last_len):
+    """The tokens [T, D] of a request, the last page being part full."""
+    flat = cache[pages.long()].flatten(0, 1).float()
+    return flat[: (len(pages) - 1) * cache.shape[1] + last_len]
+
+
+@torch.no_grad()
+def run(q_nope, q_pe, ckv_cache, kpe_cache, qo_indptr, kv_indptr, kv_indices, kv_last_page_len, sm_scale):
+    total_q, num_qo_heads, head_dim_ckv = q_nope.shape
+    assert num_qo_heads == @{num_qo_heads} and head_dim_ckv == @{head_dim_ckv}
+    assert q_pe.shape[-1] == @{head_dim_kpe} and ckv_cache.shape[1] == @{page_size}
+    assert total_q == int(qo_indptr[-1])
+    assert len(kv_indices) == int(kv_indptr[-1])
+    output = torch.zeros_like(q_nope)
+    lse = torch.full((total_q, num_qo_heads), -float("inf"), dtype=torch.float32, device=q_nope.device)
+    for i in range(len(kv_indptr) - 1):
+        pages = kv_indices[int(kv_indptr[i]) : int(kv_indptr[i + 1])]
+        rows = slice(int(qo_indptr[i]), int(qo_indptr[i + 1]))
+        if len(pages) == 0 or rows.start == rows.stop:
+            continue
+        last_len = int(kv_last_page_len[i])
+        ckv = tokens_of(ckv_cache, pages, last_len)
+        kpe = tokens_of(kpe_cache, pages, last_len)
+        out, lse[rows] = attend(q_nope[rows].float(), q_pe[rows].float(), ckv, kpe, sm_scale)
+        output[rows] = out.to(q_nope.dtype)
+    return output, lse

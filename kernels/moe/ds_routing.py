@@ -1,0 +1,61 @@
+import torch
+import torch.nn.functional as F
+
+BLOCK = 128
+
+
+def blocks(weight, scale):
+    """A weight [N, K] in fp8 with a scale for each 128 x 128 block, in float32."""
+    scale = scale.float().repeat_interleave(BLOCK, dim=0).repeat_interleave(BLOCK, dim=1)
+    return weight.float() * scale
+
+
+def expert(x, w13, s13, w2, s2):
+    """SwiGLU of one expert; rows of the first weight are up, then gate."""
+    up, gate = (x @ blocks(w13, s13).T).chunk(2, dim=-1)
+    return (F.silu(gate) * up) @ blocks(w2, s2).T
+
+
+def route(logits, bias, scaling):
+    """The chosen experts [T, top_k] and their weights.
+
+    The bias counts for the choice alone; groups are ranked by the sum of
+    their two best.
+    """
+    score = torch.sigmoid(logits.float())
+    choice = (score + bias.float()).unflatten(1, (@{n_group}, -1))
+    group_score = choice.topk(2, dim=-1).values.sum(dim=-1)
+    kept = torch.zeros_like(group_score, dtype=torch.bool)
+    kept.scatter_(1, group_score.topk(@{topk_group}, dim=-1).indices, True)
+    choice = choice.masked_fill(~kept[..., None], torch.finfo(torch.float32).min).flatten(1)
+    chosen = choice.topk(@{top_k}, dim=-1).indices
+    weight = score.gather(1, chosen)
+    return chosen, weight / (weight.sum(dim=-1, keepdim=True) + 1e-20) * scaling
+
+
+@torch.no_grad()
+def run(
+    routing_logits,
+    routing_bias,
+    hidden_states,
+    hidden_states_scale,
+    gemm1_weights,
+    gemm1_weights_scale,
+    gemm2_weights,
+    gemm2_weights_scale,
+    local_expert_offset,
+    routed_scaling_factor,
+):
+    assert routing_logits.shape[1] == @{num_experts}
+    assert gemm1_weights.shape == (@{num_local_experts}, @{gemm1_out_size}, @{hidden_size})
+    assert gemm2_weights.shape == (@{num_local_experts}, @{hidden_size}, @{intermediate_size})
+    x = hidden_states.float() * hidden_states_scale.float().T.repeat_interleave(BLOCK, dim=1)
+    chosen, weight = route(routing_logits, routing_bias, routed_scaling_factor)
+    output = torch.zeros_like(x)
+    for e in range(@{num_local_experts}):
+        token, slot = torch.nonzero(chosen == e + int(local_expert_offset), as_tuple=True)
+        if len(token) == 0:
+            continue
+        y = expert(x[token], gemm1_weights[e], gemm1_weights_scale[e], gemm2_weights[e], gemm2_weights_scale[e])
+        output.index_add_(0, token, y * weight[token, slot, None])
+    return output.to(torch.bfloat16)
