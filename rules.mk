@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .SECONDEXPANSION:
-.PHONY: FORCE all help onboard discover repos status outbox snapshot check \
+.PHONY: FORCE checkset all help onboard discover repos status outbox snapshot check \
 	check-quick check-peers check-asan bench clean distclean plan
 FORCE:
 
@@ -164,6 +164,10 @@ status:
 #:   outbox       what would be sent
 outbox:
 	@find $T/outbox -type f 2>/dev/null | LC_ALL=C sort || true
+
+#:   checkset     check the dataset clone with our definitions in it
+checkset: $B/bin/checkset
+	@$B/bin/checkset --kernels=kernels $T/flashinfer-trace
 
 #:   discover     models new in SGLang or the cookbook since SINCE (30.days)
 discover: $B/bin/discover $B/bin/fetch-repos $T/sources.vars $(indexes)

@@ -1,0 +1,47 @@
+/*
+ * check.h - what makes a dataset of FlashInfer-Bench right.
+ *
+ * Everything that flashinfer-bench's `validate` checks without a GPU, and
+ * what it leaves out: blob dtype, monotone indptr, page numbers in range,
+ * the truth of constraints, run()'s parameters, the name against the axes,
+ * missing tags, duplicate uuids, index tensors marked random, paths that
+ * leave the dataset, orphans.
+ *
+ * Findings are collected, never printed: {level: error|warning, section:
+ * layout|definition|workload|solution|trace|baseline, definition, file,
+ * line, message}. A function that checks an input returns true if the input
+ * can be used further, whatever it found.
+ */
+#ifndef ONBOARD_CHECK_H
+#define ONBOARD_CHECK_H
+
+#include "json.h"
+
+struct check {
+	const char *dataset;
+	const char *kernels;	/* the catalogue, for names; or NULL */
+	json_t *findings;
+	size_t errors, warnings;
+	/* where the input at hand stands */
+	const char *section, *definition, *file;
+	size_t line;
+	json_t *uuids;		/* of the whole dataset: uuid -> file */
+	json_t *used_blobs;	/* path below the dataset -> true */
+	json_t *templates;	/* of the catalogue, loaded once */
+};
+
+void check_error(struct check *c, const char *fmt, ...) PRINTF(2, 3);
+void check_warn(struct check *c, const char *fmt, ...) PRINTF(2, 3);
+
+/* d is a parsed definition; false when workloads cannot be held to it. */
+bool check_definition(struct check *c, const json_t *d, const char *op,
+		      const char *stem);
+void check_workload(struct check *c, const json_t *line, const json_t *d);
+void check_solution(struct check *c, const json_t *s, const char *author,
+		    const char *op, const char *def, const char *stem,
+		    const json_t *definitions);
+/* solutions: name -> author */
+void check_trace(struct check *c, const json_t *line, const json_t *solutions,
+		 const char *author, json_t *covered);
+
+#endif

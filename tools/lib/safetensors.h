@@ -1,0 +1,45 @@
+/*
+ * safetensors.h - headers and integer tensors of a .safetensors file.
+ *
+ * The format (huggingface/safetensors, README): 8 bytes little-endian length
+ * of the header, a JSON object {name: {dtype, shape, data_offsets: [from,
+ * to]}}, then the bytes of the tensors. Only the header is read on opening
+ * (at most 16 MiB); st_ints() reads one tensor by pread. Everything is checked
+ * against the file's size before it is used.
+ */
+#ifndef ONBOARD_SAFETENSORS_H
+#define ONBOARD_SAFETENSORS_H
+
+#include "json.h"
+
+#define ST_MAX_DIMS 8
+
+struct st_tensor {
+	const char *dtype;		/* "I32", "BF16"; borrowed */
+	int ndim;
+	int64_t shape[ST_MAX_DIMS];
+	uint64_t offset, size;		/* in the file, bytes */
+};
+
+struct safetensors {
+	int fd;
+	json_t *header;
+	uint64_t data, file_size;
+};
+
+/* 0, or -1 with a sentence in err. */
+int st_open(struct safetensors *st, const char *path, struct strbuf *err);
+void st_close(struct safetensors *st);
+/* 0, or -1: no such tensor, or one whose entry is not possible. */
+int st_find(const struct safetensors *st, const char *name,
+	    struct st_tensor *t, struct strbuf *err);
+/* "I32" -> "int32"; NULL for a dtype that no Definition has. */
+const char *st_dtype_name(const char *dtype);
+/*
+ * The values of an integer tensor, the caller's to free(); *n their number.
+ * NULL with a sentence in err, also for over 1 GiB of them.
+ */
+int64_t *st_ints(const struct safetensors *st, const struct st_tensor *t,
+		 size_t *n, struct strbuf *err);
+
+#endif
