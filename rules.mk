@@ -92,6 +92,12 @@ manifest = $T/onboard_$1_$(call run_date,$1).json
 failed   = --failed=$(run)/$*/failed
 
 each = $(foreach m,$(MODELS),$(run)/$m/$1)
+# FORCE when a file that the list names is gone: products whose names only
+# the tool knows are made again like any other
+gone = $(if $(strip $(foreach f,$(file <$1),$(if $(wildcard $f),,$f))),FORCE)
+$(foreach m,$(MODELS),$(eval $(run)/$m/definitions.json: $(call gone,$(run)/$m/definitions.list)))
+$(foreach m,$(MODELS),$(eval $(run)/$m/outbox.json: $(call gone,$(run)/$m/outbox.list)))
+
 $(call each,date): $(run)/%/date:
 	@mkdir -p $(@D); printf '%s\n' '$(call run_date,$*)' >$@.tmp; mv $@.tmp $@
 $(foreach m,$(if $(NEW_RUN),$(MODELS)),$(if $(filter-out $(today),$(file <$(run)/$m/date)),$(eval $(run)/$m/date: FORCE)))
@@ -123,7 +129,7 @@ $(call each,kernels.json): $(run)/%/kernels.json: $(run)/%/needed.json $(filter-
 
 $(call each,definitions.json): $(run)/%/definitions.json: $(run)/%/kernels.json $(kernel_files) $B/bin/mkdef
 	$(call say,MKDEF) $B/bin/mkdef $(failed) --kernels=kernels --ours=$T/definitions \
-		--dataset=$T/flashinfer-trace -o $@ $<
+		--dataset=$T/flashinfer-trace --list=$(run)/$*/definitions.list -o $@ $<
 
 $(call each,sessions.json): $(run)/%/sessions.json: $(run)/%/definitions.json $(run)/%/sessions.vars $T/index/flashinfer_trace.json $B/bin/plan-sessions
 	$(call say,SESSIONS) $B/bin/plan-sessions $(failed) --index=$T/index $(if $(SKIP_WORKLOAD),--skip-workload) \
@@ -131,7 +137,7 @@ $(call each,sessions.json): $(run)/%/sessions.json: $(run)/%/definitions.json $(
 
 $(call each,outbox.json): $(run)/%/outbox.json: $(run)/%/sessions.json $B/bin/mkpr
 	$(call say,MKPR) $B/bin/mkpr $(failed) --run=$(run)/$* --repos=$T/repos.json \
-		--kernels=kernels --outbox=$T/outbox/$* -o $@
+		--kernels=kernels --outbox=$T/outbox/$* --list=$(run)/$*/outbox.list -o $@
 
 # what the chosen phases end in
 last_of = $(or $(if $(call phase,4),$1/outbox.json),$(if $(call phase,3),$1/sessions.json),\

@@ -16,7 +16,7 @@
 #include <libgen.h>
 
 static const char *kernels_dir = "kernels", *dataset, *ours, *out = "-";
-static const char *slug_arg, *display_arg;
+static const char *slug_arg, *display_arg, *list_path;
 static bool print_only;
 
 static const struct tool tool = {
@@ -35,6 +35,7 @@ static const struct option options[] = {
 	OPT_STR(0, "display", &display_arg, "NAME", "how it is written"),
 	OPT_BOOL(0, "print", &print_only,
 		 "print the definitions, one JSON a line, and write nothing"),
+	OPT_STR(0, "list", &list_path, "FILE", "paths of the files, a line each"),
 	OPT_STR('o', "output", &out, "FILE", "the report, - is stdout [-]"),
 	OPT_END
 };
@@ -206,6 +207,7 @@ int main(int argc, char **argv)
 {
 	int first = opt_parse(argc, argv, &tool, options);
 	json_t *all, *kernels, *k, *report = json_array();
+	struct strbuf list = STRBUF_INIT;
 	char *lock = NULL;
 	size_t i;
 
@@ -239,6 +241,7 @@ int main(int argc, char **argv)
 		}
 		path = text("%s/definitions/%s/%s.json", dataset, op, name);
 		what = write_one(k, path);
+		strbuf_addf(&list, "%s\n", path);
 		json_array_append_new(report, json_pack(
 			"{s:s, s:s, s:s, s:s}", "definition_name", name,
 			"result", what, "method", "manual", "file",
@@ -248,6 +251,8 @@ int main(int argc, char **argv)
 	if (print_only)
 		return done();
 	all = json_pack("{s:o}", "definitions", report);
+	if (list_path && outfile_write(list_path, list.buf, list.len, &err))
+		die(EX_AGAIN, "%s", err.buf);
 	if (json_save(all, out, &err))
 		die(EX_AGAIN, "%s", err.buf);
 	return done();

@@ -14,7 +14,7 @@
 #include <dirent.h>
 
 static const char *run_dir, *repos_path, *kernels_dir = "kernels";
-static const char *outbox, *out = "-";
+static const char *outbox, *list_path, *out = "-";
 
 static const struct tool tool = {
 	"--run=DIR --repos=FILE --outbox=DIR [-o FILE]",
@@ -28,11 +28,12 @@ static const struct option options[] = {
 	OPT_STR(0, "repos", &repos_path, "FILE", "repos.json"),
 	OPT_STR('k', "kernels", &kernels_dir, "DIR", "the catalogue [kernels]"),
 	OPT_STR(0, "outbox", &outbox, "DIR", "where to lay them"),
+	OPT_STR(0, "list", &list_path, "FILE", "paths of the files, a line each"),
 	OPT_STR('o', "output", &out, "FILE", "outbox.json, - is stdout [-]"),
 	OPT_END
 };
 
-static struct strbuf err = STRBUF_INIT;
+static struct strbuf err = STRBUF_INIT, list = STRBUF_INIT;
 static json_t *repos;
 static const char *slug, *hub_id, *display;
 
@@ -63,6 +64,7 @@ static void put(const char *name, const char *file, const struct strbuf *sb)
 	strbuf_addf(&path, "%s/%s/%s", outbox, name, file);
 	if (outfile_write(path.buf, sb->buf, sb->len, &err))
 		die(EX_AGAIN, "%s", err.buf);
+	strbuf_addf(&list, "%s\n", path.buf);
 	strbuf_release(&path);
 }
 
@@ -180,6 +182,8 @@ int main(int argc, char **argv)
 		json_array_append_new(names, json_string(name));
 	}
 	remove_stale(names);
+	if (list_path && outfile_write(list_path, list.buf, list.len, &err))
+		die(EX_AGAIN, "%s", err.buf);
 	names = json_pack("{s:s, s:o}", "outbox", outbox, "names", names);
 	if (json_save(names, out, &err))
 		die(EX_AGAIN, "%s", err.buf);

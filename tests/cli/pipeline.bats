@@ -101,6 +101,11 @@ setup() { project; }
 		digest >two
 		cmp one two
 	done
+	rm tmp/flashinfer-trace/definitions/gemm/gemm_n24576_k4096.json
+	rm -r tmp/outbox/qwen3-8b/rmsnorm_h128
+	"${M[@]}" MODEL=qwen3-8b onboard
+	digest >two
+	cmp one two
 	rm tmp/index/sglang.json
 	"${M[@]}" MODEL=qwen3-8b onboard
 	digest >two

@@ -219,6 +219,15 @@ static int give_way(struct work *w, bool unborn)
 	return ret;
 }
 
+/* In a partial clone this is where the files come over the network. */
+static int checkout(struct work *w, const char *dir)
+{
+	if (w->s->progress)
+		w->s->progress(w->s->data, "fetching the files that are read");
+	return git(w, dir, NULL, GIT_ARGS("checkout", "-q", "--detach",
+					  "FETCH_HEAD"));
+}
+
 static int update(struct work *w)
 {
 	bool unborn;
@@ -230,8 +239,7 @@ static int update(struct work *w)
 		strbuf_reset(w->err);
 	ret = (unborn ? 0 : refuse_dirty(w)) || configure(w, w->dir) ||
 		fetch(w, w->dir) || give_way(w, unborn) ||
-		git(w, w->dir, NULL, GIT_ARGS("checkout", "-q", "--detach",
-					      "FETCH_HEAD"));
+		checkout(w, w->dir);
 	return ret ? -1 : 0;
 }
 
@@ -280,9 +288,7 @@ static int fresh(struct work *w)
 		ret = adopt(w);
 		goto out;
 	}
-	if (fetch(w, w->part) ||
-	    git(w, w->part, NULL, GIT_ARGS("checkout", "-q", "--detach",
-					   "FETCH_HEAD")))
+	if (fetch(w, w->part) || checkout(w, w->part))
 		goto out;
 	if (there && outfile_remove_tree(w->dir, w->err))
 		goto out;
