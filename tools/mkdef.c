@@ -7,20 +7,24 @@
  * A file that we did not write, or that was edited since, is left as it is
  * and reported.
  */
+#include "lib/check.h"
 #include "lib/die.h"
 #include "lib/kernels.h"
 #include "lib/opt.h"
 #include "lib/outfile.h"
 #include "lib/sha256.h"
+#include "lib/tracedef.h"
 
+#include <dirent.h>
 #include <libgen.h>
 
 static const char *kernels_dir = "kernels", *dataset, *ours, *out = "-";
-static const char *slug_arg, *display_arg, *list_path;
+static const char *slug_arg, *display_arg, *list_path, *trace_dir;
 static bool print_only;
 
 static const struct tool tool = {
-	"--dataset=DIR --ours=DIR [-o FILE] RUN/kernels.json | --print ...",
+	"--dataset=DIR --ours=DIR [--from-trace=DIR] [-o FILE] [KERNELS] |\n"
+	"       mkdef --print [--slug=X] KERNELS",
 	"Write the Definition JSON of every kernel that is new.",
 	"kernels.json (- is stdin), RUN/serving.json beside it for the model's\n"
 	"        name (or --slug), the templates",
@@ -33,6 +37,8 @@ static const struct option options[] = {
 	OPT_STR(0, "ours", &ours, "DIR", "provenance of what we wrote"),
 	OPT_STR(0, "slug", &slug_arg, "X", "the model's slug"),
 	OPT_STR(0, "display", &display_arg, "NAME", "how it is written"),
+	OPT_STR(0, "from-trace", &trace_dir, "DIR",
+		"take FlashInfer's trace dump; of the model if KERNELS is given"),
 	OPT_BOOL(0, "print", &print_only,
 		 "print the definitions, one JSON a line, and write nothing"),
 	OPT_STR(0, "list", &list_path, "FILE", "paths of the files, a line each"),
@@ -123,49 +129,199 @@ static void save(const json_t *j, const char *path)
 		die(EX_AGAIN, "%s", err.buf);
 }
 
-/* "written", or why the file was left as it is */
-static const char *write_one(const json_t *k, const char *path)
+/*
+ * Writes the definition and its provenance. Both digests are on record while
+ * the file changes: killed between the steps, the next run still knows the
+ * file as ours. `had` is the digest of what is there, or "".
+ */
+static void place(json_t *def, const char *path, json_t *prov,
+		  const char *prov_path, const char *had)
 {
-	const char *name = json_get_str(k, "definition_name");
-	char *prov_path = text("%s/%s.json", ours, name);
-	struct strbuf now = STRBUF_INIT, sb = STRBUF_INIT, no = STRBUF_INIT;
-	json_t *prov = json_load_path(prov_path, 1 << 20, &no), *wants, *def;
-	char hex[SHA256_HEX], new_hex[SHA256_HEX];
-	bool there = !strbuf_read_file(&now, path, &no);
+	struct strbuf sb = STRBUF_INIT;
+	char hex[SHA256_HEX];
 
-	if (!prov)
-		prov = json_pack("{s:{}, s:[]}", "wants", "sha256");
-	sha256_bytes(hex, now.buf, now.len);
-	if (there && !json_array_has(json_object_get(prov, "sha256"), hex)) {
-		warn("%s is not as we wrote it; it is left as it is", path);
-		return "left: not ours or edited";
-	}
-	json_object_set_new(json_object_get(prov, "wants"), slug, want_of(k));
-	/* by name, so that the file does not tell who came first */
-	wants = json_sorted_object(json_object_get(prov, "wants"));
-	json_object_set_new(prov, "wants", wants);
-	def = render(json_get_str(k, "op_type"), name, wants);
 	json_print(&sb, def);
-	sha256_bytes(new_hex, sb.buf, sb.len);
-	/*
-	 * Both digests are on record while the file changes: killed between
-	 * the steps, the next run still knows the file as ours.
-	 */
-	json_object_set_new(prov, "sha256", json_pack("[s]", new_hex));
-	if (there && strcmp(hex, new_hex))
-		json_array_add(json_object_get(prov, "sha256"), hex);
+	sha256_bytes(hex, sb.buf, sb.len);
+	json_object_set_new(prov, "sha256", json_pack("[s]", hex));
+	if (*had && strcmp(had, hex))
+		json_array_add(json_object_get(prov, "sha256"), had);
 	save(prov, prov_path);
 	if (outfile_write(path, sb.buf, sb.len, &err))
 		die(EX_AGAIN, "%s", err.buf);
-	json_object_set_new(prov, "sha256", json_pack("[s]", new_hex));
+	json_object_set_new(prov, "sha256", json_pack("[s]", hex));
 	save(prov, prov_path);
-	free(prov_path);
-	json_decref(def);
-	json_decref(prov);
-	strbuf_release(&now);
 	strbuf_release(&sb);
+}
+
+struct former {
+	char *prov_path;
+	json_t *prov;			/* what we know of the file */
+	char hex[SHA256_HEX];		/* of what is there, or "" */
+	bool foreign;			/* not ours, or edited since */
+};
+
+static void former_init(struct former *f, const char *name, const char *path)
+{
+	struct strbuf now = STRBUF_INIT, no = STRBUF_INIT;
+
+	f->prov_path = text("%s/%s.json", ours, name);
+	f->prov = json_load_path(f->prov_path, 1 << 20, &no);
+	f->hex[0] = '\0';
+	if (!strbuf_read_file(&now, path, &no))
+		sha256_bytes(f->hex, now.buf, now.len);
+	if (!f->prov)
+		f->prov = json_pack("{s:{}, s:[]}", "wants", "sha256");
+	f->foreign = f->hex[0] &&
+		!json_array_has(json_object_get(f->prov, "sha256"), f->hex);
+	if (f->foreign)
+		warn("%s is not as we wrote it; it is left as it is", path);
+	strbuf_release(&now);
 	strbuf_release(&no);
+}
+
+static void former_release(struct former *f)
+{
+	free(f->prov_path);
+	json_decref(f->prov);
+}
+
+/* "written", or why the file was left as it is */
+static const char *write_one(const json_t *k, const char *path,
+			     const char **method)
+{
+	const char *name = json_get_str(k, "definition_name");
+	const char *had_method;
+	struct former f;
+	json_t *wants, *def;
+
+	*method = "manual";
+	former_init(&f, name, path);
+	had_method = json_get_str(f.prov, "method");
+	if (had_method && f.hex[0] && !f.foreign) {
+		*method = "trace_dump";
+		former_release(&f);
+		return "written";
+	}
+	if (f.foreign) {
+		former_release(&f);
+		return "left: not ours or edited";
+	}
+	json_object_set_new(json_object_get(f.prov, "wants"), slug,
+			    want_of(k));
+	/* by name, so that the file does not tell who came first */
+	wants = json_sorted_object(json_object_get(f.prov, "wants"));
+	json_object_set_new(f.prov, "wants", wants);
+	def = render(json_get_str(k, "op_type"), name, wants);
+	place(def, path, f.prov, f.prov_path, f.hex);
+	json_decref(def);
+	former_release(&f);
 	return "written";
+}
+
+/* ---- a trace dump ---- */
+
+static int is_json(const struct dirent *e)
+{
+	size_t n = strlen(e->d_name);
+
+	return e->d_name[0] != '.' && n > 5 &&
+		!strcmp(e->d_name + n - 5, ".json");
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+/* Our own validator has the last word: its first error is the reason. */
+static bool valid(const json_t *d)
+{
+	struct check c = { .dataset = dataset, .findings = json_array(),
+			   .templates = json_array() };
+	json_t *v;
+	size_t i;
+
+	check_definition(&c, d, json_get_str(d, "op_type"),
+			 json_get_str(d, "name"));
+	json_array_foreach(c.findings, i, v)
+		if (!err.len && !strcmp(json_get_str(v, "level"), "error"))
+			strbuf_addstr(&err, json_get_str(v, "message"));
+	json_decref(c.findings);
+	json_decref(c.templates);
+	return !c.errors;
+}
+
+static const char *place_trace(json_t *d)
+{
+	const char *name = json_get_str(d, "name");
+	char *path = text("%s/definitions/%s/%s.json", dataset,
+			  json_get_str(d, "op_type"), name);
+	const char *result = "written";
+	struct former f;
+
+	former_init(&f, name, path);
+	if (f.foreign) {
+		result = "left: not ours or edited";
+	} else {
+		json_object_set_new(f.prov, "method",
+				    json_string("trace_dump"));
+		place(d, path, f.prov, f.prov_path, f.hex);
+	}
+	former_release(&f);
+	free(path);
+	return result;
+}
+
+static json_t *take_trace(const char *file, const struct tracedef *t)
+{
+	char *path = text("%s/%s", trace_dir, file);
+	const char *repair = NULL, *result = "refused";
+	const json_t *entry = NULL;
+	json_t *d, *row;
+
+	strbuf_reset(&err);
+	d = json_load_path(path, (size_t)16 << 20, &err);
+	if (d && !tracedef_normalise(d, t, &entry, &repair, &err) &&
+	    valid(d)) {
+		if (entry && strcmp(json_get_str(entry, "phase1_status"),
+				    "new"))
+			result = "existing";
+		else if (t->needed && !entry)
+			result = "not needed by the model";
+		else
+			result = place_trace(d);
+	}
+	row = json_pack("{s:s, s:s}", "file", file, "result", result);
+	if (d && json_get_str(d, "name"))
+		json_object_set(row, "definition_name",
+				json_object_get(d, "name"));
+	if (err.len && json_object_set_new(row, "reason",
+					   json_string(err.buf)))
+		json_object_set_new(row, "reason", json_string("no UTF-8"));
+	if (repair)
+		json_object_set_new(row, "repaired", json_string(repair));
+	json_decref(d);
+	free(path);
+	strbuf_reset(&err);
+	return row;
+}
+
+static json_t *take_traces(const json_t *needed)
+{
+	struct tracedef t = { kernels_dir, needed, needed ? slug : NULL };
+	json_t *rows = json_array();
+	struct dirent **v = NULL;
+	int n = scandir(trace_dir, &v, is_json, by_name), i;
+
+	if (n < 0)
+		die(EX_REFUSED, "unable to read folder %s: %s", trace_dir,
+		    strerror(errno));
+	for (i = 0; i < n; i++) {
+		json_array_append_new(rows, take_trace(v[i]->d_name, &t));
+		free(v[i]);
+	}
+	free(v);
+	return rows;
 }
 
 static void print_one(const json_t *k)
@@ -211,6 +367,10 @@ int main(int argc, char **argv)
 	char *lock = NULL;
 	size_t i;
 
+	if (trace_dir && first == argc && dataset && ours && !print_only) {
+		all = json_pack("{s:o}", "traces", take_traces(NULL));
+		goto save;
+	}
 	if (first + 1 != argc || (!print_only && (!dataset || !ours)))
 		opt_usage("--dataset, --ours and one kernels.json are needed");
 	all = json_load_path(argv[first], JSON_MAX_CONFIG, &err);
@@ -224,10 +384,19 @@ int main(int argc, char **argv)
 		if (outfile_lock(lock, 60, &err) < 0)
 			die(EX_AGAIN, "%s", err.buf);
 	}
+	if (trace_dir) {
+		all = json_pack("{s:o}", "traces", take_traces(kernels));
+		goto save;
+	}
 	json_array_foreach(kernels, i, k) {
 		const char *name = json_get_str(k, "definition_name");
-		const char *op = json_get_str(k, "op_type"), *what;
+		const char *op = json_get_str(k, "op_type"), *what, *method;
 		char *path;
+
+		if (!name || !op || !kernel_name_ok(name) ||
+		    !kernel_name_ok(op))
+			die(EX_REFUSED, "%s: kernel %zu has no name or op_type"
+			    " that can be a file's name", argv[first], i);
 
 		if (print_only) {
 			print_one(k);
@@ -240,11 +409,11 @@ int main(int argc, char **argv)
 			continue;
 		}
 		path = text("%s/definitions/%s/%s.json", dataset, op, name);
-		what = write_one(k, path);
+		what = write_one(k, path, &method);
 		strbuf_addf(&list, "%s\n", path);
 		json_array_append_new(report, json_pack(
 			"{s:s, s:s, s:s, s:s}", "definition_name", name,
-			"result", what, "method", "manual", "file",
+			"result", what, "method", method, "file",
 			path + strlen(dataset) + 1));
 		free(path);
 	}
@@ -253,6 +422,7 @@ int main(int argc, char **argv)
 	all = json_pack("{s:o}", "definitions", report);
 	if (list_path && outfile_write(list_path, list.buf, list.len, &err))
 		die(EX_AGAIN, "%s", err.buf);
+save:
 	if (json_save(all, out, &err))
 		die(EX_AGAIN, "%s", err.buf);
 	return done();

@@ -98,7 +98,7 @@ static int fill(struct strbuf *out, const char *s, const json_t *values,
 	return 0;
 }
 
-static bool name_ok(const char *s)
+bool kernel_name_ok(const char *s)
 {
 	const char *p;
 
@@ -117,7 +117,7 @@ char *kernel_name(const struct kernel_template *t, const json_t *axes,
 
 	json_object_update(values, (json_t *)params);
 	if (!fill(&sb, json_get_str(t->json, "name"), values, t->file, err)) {
-		if (name_ok(sb.buf))
+		if (kernel_name_ok(sb.buf))
 			name = strbuf_detach(&sb);
 		else
 			strbuf_addf(err, "%s: '%s' is no name for a"

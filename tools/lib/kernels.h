@@ -32,6 +32,8 @@ json_t *kernels_op_types(const char *dir, struct strbuf *err);
 int kernel_template_load(struct kernel_template *t, const char *dir,
 			 const char *op, const char *name, struct strbuf *err);
 void kernel_template_release(struct kernel_template *t);
+/* Letters, digits, '_', '-' and '.', not first: safe as a file's name. */
+bool kernel_name_ok(const char *name);
 /* The definition's name for these constants; the caller's to free. */
 char *kernel_name(const struct kernel_template *t, const json_t *axes,
 		  const json_t *params, struct strbuf *err);
