@@ -137,7 +137,7 @@ $(call each,sessions.json): $(run)/%/sessions.json: $(run)/%/definitions.json $(
 
 $(call each,outbox.json): $(run)/%/outbox.json: $(run)/%/sessions.json $B/bin/mkpr
 	$(call say,MKPR) $B/bin/mkpr $(failed) --run=$(run)/$* --repos=$T/repos.json \
-		--kernels=kernels --outbox=$T/outbox/$* --list=$(run)/$*/outbox.list -o $@
+		--index=$T/index --kernels=kernels --outbox=$T/outbox/$* --list=$(run)/$*/outbox.list -o $@
 
 # what the chosen phases end in
 last_of = $(or $(if $(call phase,4),$1/outbox.json),$(if $(call phase,3),$1/sessions.json),\

@@ -2,9 +2,9 @@
  * mkpr - lay what would be sent into the outbox.
  *
  * For each definition that we wrote: the dataset pull request (title, body,
- * the definition) and the coverage pull request (title, body). Nothing is
- * sent; everything can be read first. All of it is a pure function of this
- * model's run.
+ * the definition), the coverage pull request (title, body), and for what
+ * FlashInfer lacks the kernel request (title, labels, body). Nothing is sent; everything
+ * can be read first. All of it is a pure function of this model's run.
  */
 #include "lib/die.h"
 #include "lib/kernels.h"
@@ -13,19 +13,21 @@
 
 #include <dirent.h>
 
-static const char *run_dir, *repos_path, *kernels_dir = "kernels";
+static const char *run_dir, *repos_path, *index_dir;
+static const char *kernels_dir = "kernels";
 static const char *outbox, *list_path, *out = "-";
 
 static const struct tool tool = {
-	"--run=DIR --repos=FILE --outbox=DIR [-o FILE]",
+	"--run=DIR --repos=FILE --index=DIR --outbox=DIR [-o FILE]",
 	"Lay out the pull requests of a model's new definitions.",
 	"DIR/{serving,kernels,definitions,sessions}.json, repos.json, templates",
-	"OUTBOX/NAME/{dataset,coverage}/, and a list of what lies there"
+	"OUTBOX/NAME/{dataset,coverage,issue}/, and a list of what lies there"
 };
 
 static const struct option options[] = {
 	OPT_STR('r', "run", &run_dir, "DIR", "folder of the run"),
 	OPT_STR(0, "repos", &repos_path, "FILE", "repos.json"),
+	OPT_STR('i', "index", &index_dir, "DIR", "indexes of index-apis"),
 	OPT_STR('k', "kernels", &kernels_dir, "DIR", "the catalogue [kernels]"),
 	OPT_STR(0, "outbox", &outbox, "DIR", "where to lay them"),
 	OPT_STR(0, "list", &list_path, "FILE", "paths of the files, a line each"),
@@ -120,6 +122,108 @@ static void coverage(const char *name, const char *op)
 	strbuf_release(&sb);
 }
 
+/* The model's file in SGLang, by the config's architectures. */
+static const char *model_file(void)
+{
+	static json_t *models, *arch;
+	struct strbuf path = STRBUF_INIT;
+	const char *file = NULL;
+	json_t *v;
+	size_t i;
+
+	if (!models) {
+		strbuf_addf(&path, "%s/sglang.json", index_dir);
+		models = json_object_get(json_load_path(path.buf,
+					 JSON_MAX_INDEX, &err), "models");
+		if (!models)
+			die(EX_REFUSED, "%s", err.len ? err.buf :
+			    "the index of SGLang has no models");
+		arch = json_object_get(load("config.json"), "architectures");
+	}
+	json_array_foreach(arch, i, v)
+		if (!file && json_is_string(v))
+			file = json_get_str(json_object_get(models,
+					    json_string_value(v)), "file");
+	strbuf_release(&path);
+	return file ? strrchr(file, '/') + 1 : "not known";
+}
+
+static void parameter_table(struct strbuf *sb, const json_t *def)
+{
+	const char *name;
+	json_t *a;
+
+	strbuf_addstr(sb, "| Axis | Type | Value | Description |\n"
+		      "|------|------|-------|-------------|\n");
+	json_object_foreach(json_object_get(def, "axes"), name, a) {
+		const json_t *v = json_object_get(a, "value");
+
+		strbuf_addf(sb, "| `%s` | %s | ", name,
+			    json_get_str(a, "type"));
+		if (v)
+			strbuf_addf(sb, "%" JSON_INTEGER_FORMAT,
+				    json_integer_value(v));
+		strbuf_addf(sb, " | %s |\n", json_get_str(a, "description") ?
+			    json_get_str(a, "description") : "");
+	}
+}
+
+/* The contract's kernel request, for what FlashInfer does not have. */
+static void kernel_request(const json_t *k, const char *name, const char *op)
+{
+	struct strbuf sb = STRBUF_INIT;
+	struct kernel_template t;
+	const char *layer, *api;
+	json_t *def = kernel_definition_for(kernels_dir, k, slug, display,
+					    &err);
+
+	if (!def || kernel_template_load(&t, kernels_dir, op,
+					 json_get_str(k, "template"), &err))
+		die(EX_REFUSED, "%s", err.buf);
+	layer = json_get_str(t.json, "layer");
+	api = json_string_value(json_array_get(json_object_get(t.json,
+					       "fi_api"), 0));
+	strbuf_addf(&sb, "Kernel request: %s for %s\n", op, slug);
+	put(name, "issue/TITLE", &sb);
+	strbuf_reset(&sb);
+	strbuf_addstr(&sb, "enhancement,kernel-request\n");
+	put(name, "issue/LABELS", &sb);
+	strbuf_reset(&sb);
+	strbuf_addf(&sb, "## Kernel Request\n\n**Model**: %s (%s)\n"
+		    "**Op type**: %s\n**Definition name**: %s\n\n"
+		    "### Motivation\n\n"
+		    "This kernel is required for serving **%s** with"
+		    " FlashInfer.\n"
+		    "A FlashInfer-Bench definition has been staged at:\n"
+		    "`tmp/flashinfer-trace/definitions/%s/%s.json`\n"
+		    "(landing in the HuggingFace dataset PR for"
+		    " `flashinfer-ai/flashinfer-trace`)\n\n"
+		    "### Kernel Parameters\n\n", display, hub_id, op, name,
+		    display, op, name);
+	parameter_table(&sb, def);
+	strbuf_addf(&sb, "\n### Reference Implementation\n\n"
+		    "A plain-PyTorch reference `run()` is available in the"
+		    " definition JSON above.\n"
+		    "The SGLang implementation is at:\n"
+		    "`python/sglang/srt/%s`\n\n"
+		    "### Requested Work\n\n"
+		    "- [ ] CUDA/Triton kernel implementation matching the"
+		    " definition schema\n"
+		    "- [ ] FlashInfer Python API (`%s`)\n"
+		    "- [ ] Unit test in `tests/test_%s.py`\n\n"
+		    "### Links\n\n"
+		    "- HuggingFace dataset PR: (link once PR 2 is open)\n"
+		    "- SGLang model: `tmp/sglang/python/sglang/srt/models/%s`"
+		    "\n- HuggingFace model: https://huggingface.co/%s\n",
+		    layer ? layer : "layers/(not known)",
+		    api ? api : "flashinfer.(not known)", op, model_file(),
+		    hub_id);
+	put(name, "issue/BODY.md", &sb);
+	kernel_template_release(&t);
+	json_decref(def);
+	strbuf_release(&sb);
+}
+
 /* What an earlier run laid there and this one does not want. */
 static void remove_stale(const json_t *names)
 {
@@ -147,8 +251,8 @@ int main(int argc, char **argv)
 
 	if (opt_parse(argc, argv, &tool, options) != argc)
 		opt_usage("no arguments are taken, only options");
-	if (!run_dir || !repos_path || !outbox)
-		opt_usage("--run, --repos and --outbox are needed");
+	if (!run_dir || !repos_path || !index_dir || !outbox)
+		opt_usage("--run, --repos, --index and --outbox are needed");
 	repos = json_load_path(repos_path, JSON_MAX_CONFIG, &err);
 	if (!repos)
 		die(EX_REFUSED, "%s", err.buf);
@@ -179,6 +283,8 @@ int main(int argc, char **argv)
 		dataset(k, name, json_get_str(k, "op_type"),
 			json_object_get(sessions, name));
 		coverage(name, json_get_str(k, "op_type"));
+		if (!strcmp(json_get_str(k, "fi_status"), "fi_missing"))
+			kernel_request(k, name, json_get_str(k, "op_type"));
 		json_array_append_new(names, json_string(name));
 	}
 	remove_stale(names);

@@ -160,6 +160,21 @@ jsonschema.validate(json.load(open(sys.argv[1])), json.load(open("tests/manifest
 	jq -e '[.kernels[].definition_name] | index("gqa_paged_decode_h16_kv4_d128_ps1") and (index("gqa_paged_decode_h16_kv4_d128_ps64") | not)' tmp/onboard_*.json
 }
 
+@test "what FlashInfer lacks becomes a kernel request with the contract's template" {
+	jq -n '{architectures: ["NemotronHForCausalLM"], model_type: "nemotron_h", hybrid_override_pattern: "M*-", hidden_size: 8192,
+		num_attention_heads: 64, num_key_value_heads: 8, attention_head_dim: 128, intermediate_size: 32768, mlp_hidden_act: "relu2",
+		mamba_num_heads: 256, mamba_head_dim: 64, ssm_state_size: 256, n_groups: 8, vocab_size: 131072}' >c.json
+	"${M[@]}" MODEL=hybrid HF_REPO_ID=org/Hybrid CONFIG=c.json onboard
+	n=mamba_ssu_decode_h256_d64_s256_ng8
+	[ "$(cat tmp/outbox/hybrid/$n/issue/TITLE)" = "Kernel request: mamba_ssu for hybrid" ]
+	[ "$(cat tmp/outbox/hybrid/$n/issue/LABELS)" = "enhancement,kernel-request" ]
+	grep -qF '**Definition name**: '$n tmp/outbox/hybrid/$n/issue/BODY.md
+	grep -qF '| `nheads` | const | 256 |' tmp/outbox/hybrid/$n/issue/BODY.md
+	grep -qF 'tmp/sglang/python/sglang/srt/models/nemotron_h.py' tmp/outbox/hybrid/$n/issue/BODY.md
+	! grep -q '[{}]' tmp/outbox/hybrid/$n/issue/BODY.md
+	jq -e --arg n $n '.kernels[] | select(.definition_name == $n) | .phase3_status == "skipped (fi_missing)" and .fi_status == "fi_missing"' tmp/onboard_hybrid_*.json
+}
+
 @test "DRY_RUN prints a plan in words and writes nothing" {
 	run "${M[@]}" MODEL=qwen3-8b DRY_RUN=1 onboard
 	[ "$status" -eq 0 ] && [ ! -e tmp ]
