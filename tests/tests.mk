@@ -30,9 +30,31 @@ check-peers: all $B/bin/pydump $B/peers/.done
 check-all: all $(units) $B/bin/pydump $B/peers/.done
 	@tests/run $(log) $(lint) $(unit) $(cli) $(asan) $(peers)
 
+# ---- fuzzing: libFuzzer with both sanitizers, in build-asan ----
+
+fuzzers := $(patsubst tests/fuzz/%.c,$B/bin/fuzz-%,$(sort $(wildcard tests/fuzz/*.c)))
+$(fuzzers): $B/bin/fuzz-%: $B/obj/tests/fuzz/%.o $B/lib.a
+	$(call say,LINK) mkdir -p $(@D); $(CC) $(CFLAGS) -fsanitize=fuzzer $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+#:   fuzz         each fuzz target for a minute (FUZZ_SECONDS=60)
+FUZZ_SECONDS ?= 60
+fuzz:
+	@$(MAKE) SANITIZE=1 fuzz-inner
+fuzz-inner: $(fuzzers)
+	@for f in $(fuzzers); do n=$${f##*fuzz-}; mkdir -p $B/fuzz/$$n; echo "fuzz $$n"; \
+		$$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1 \
+		-artifact_prefix=$B/fuzz/$$n- $B/fuzz/$$n tests/fuzz/corpus/$$n 2>&1 | grep -E 'number_of_executed|ERROR|SUMMARY' || exit 1; done
+# the corpus alone, as tests
+fuzz-corpus: $(fuzzers)
+	@i=0; for f in $(fuzzers); do n=$${f##*fuzz-}; i=$$((i + 1)); \
+		if $$f -runs=2000 -seed=1 -timeout=10 -verbosity=0 tests/fuzz/corpus/$$n >$B/fuzz-$$n.log 2>&1; \
+		then echo "ok $$i - fuzz $$n: corpus and 2000 mutations"; \
+		else echo "not ok $$i - fuzz $$n"; tail -20 $B/fuzz-$$n.log | sed 's/^/# /'; fi; done
+.PHONY: fuzz fuzz-inner fuzz-corpus
+
 .PHONY: check-all check-asan-inner
 # leaks count in the library's unit tests; a tool exits with what it has
-check-asan-inner: all $(units)
+check-asan-inner: all $(units) fuzz-corpus
 	@for u in $(units); do CMOCKA_MESSAGE_OUTPUT=TAP $$u || exit 1; done; \
 	ASAN_OPTIONS=detect_leaks=0 SANITIZE=1 $(test_env) $(BATS) tests/cli/tools.bats tests/cli/pipeline.bats tests/cli/checkset.bats
 

@@ -30,5 +30,8 @@ json_t *index_sglang(const char *dir, struct strbuf *err);
 json_t *index_cookbook(const char *dir, struct strbuf *err);
 json_t *index_dataset(const char *dir, struct strbuf *err);
 json_t *index_coverage(const char *dir, struct strbuf *err);
+/* The models that a coverage page's summary lists: an array of names. */
+json_t *index_coverage_text(const char *text, size_t len, const char *name,
+			    struct strbuf *err);
 
 #endif

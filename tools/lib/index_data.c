@@ -273,39 +273,51 @@ out:
 
 /* ---- flashinfer-bench: the models of the coverage page's summary ---- */
 
-json_t *index_coverage(const char *dir, struct strbuf *err)
+json_t *index_coverage_text(const char *text, size_t len, const char *name,
+			    struct strbuf *err)
 {
-	struct strbuf path = STRBUF_INIT, sb = STRBUF_INIT_MAX(16 << 20);
-	const char *file = "docs/model_coverage.mdx", *p, *nl;
-	json_t *models = json_array(), *body = NULL;
+	json_t *models = json_array();
+	const char *p, *nl, *end = text + len;
 	bool in = false;
 
-	strbuf_addf(&path, "%s/%s", dir, file);
-	if (strbuf_read_file(&sb, path.buf, err))
-		goto out;
-	for (p = sb.buf; *p; p = *nl ? nl + 1 : nl) {
+	for (p = text; p < end; p = nl + 1) {
 		size_t n;
 
-		nl = p + strcspn(p, "\n");
-		if (!strncmp(p, "## ", 3))
-			in = !strncmp(p, "## Summary", 10);
-		if (!in || strncmp(p, "| ", 2) || !strncmp(p, "| Model ", 8))
+		nl = memchr(p, '\n', (size_t)(end - p));
+		nl = nl ? nl : end;
+		n = (size_t)(nl - p);
+		if (n >= 3 && !memcmp(p, "## ", 3))
+			in = n >= 10 && !memcmp(p, "## Summary", 10);
+		if (!in || n < 2 || memcmp(p, "| ", 2) ||
+		    (n >= 8 && !memcmp(p, "| Model ", 8)))
 			continue;
 		p += 2;
-		n = strcspn(p, "|\n");
+		n -= 2;
+		if (memchr(p, '|', n))
+			n = (size_t)((const char *)memchr(p, '|', n) - p);
 		while (n && p[n - 1] == ' ')
 			n--;
 		json_array_append_new(models, json_stringn(p, n));
 	}
 	if (json_array_size(models))
-		body = json_pack("{s:O, s:s}", "coverage", models, "file",
-				 file);
-	else
-		strbuf_addf(err, "%s has no model in a table under"
-			    " '## Summary'", path.buf);
-out:
+		return models;
+	strbuf_addf(err, "%s has no model in a table under '## Summary'",
+		    name);
 	json_decref(models);
+	return NULL;
+}
+
+json_t *index_coverage(const char *dir, struct strbuf *err)
+{
+	struct strbuf path = STRBUF_INIT, sb = STRBUF_INIT_MAX(16 << 20);
+	const char *file = "docs/model_coverage.mdx";
+	json_t *models = NULL;
+
+	strbuf_addf(&path, "%s/%s", dir, file);
+	if (!strbuf_read_file(&sb, path.buf, err))
+		models = index_coverage_text(sb.buf, sb.len, path.buf, err);
 	strbuf_release(&path);
 	strbuf_release(&sb);
-	return body;
+	return models ? json_pack("{s:o, s:s}", "coverage", models, "file",
+				  file) : NULL;
 }

@@ -143,6 +143,9 @@ static struct value index_of(struct eval *e, struct value v)
 		return refuse(e, "a number cannot be indexed");
 	if (!v.t.shape)
 		return unknown;
+	/* also what is no number at all */
+	if (!(fabs(i.num) < 1e15))
+		return refuse(e, "an index is no whole number");
 	n = v.kind == SHAPE ? v.t.ndim : v.t.ndim ? v.t.shape[0] : 0;
 	k = (int64_t)i.num;
 	k = k < 0 ? k + n : k;
