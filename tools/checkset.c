@@ -9,6 +9,7 @@
 #include "lib/opt.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 
 static const char *kernels_dir, *json_out;
@@ -350,6 +351,10 @@ int main(int argc, char **argv)
 		.used_blobs = json_object(), .templates = json_array() };
 	if (stat(c.dataset, &st) || !S_ISDIR(st.st_mode))
 		die(EX_REFUSED, "%s is no folder", c.dataset);
+	c.dirfd = open(c.dataset, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (c.dirfd < 0)
+		die(EX_REFUSED, "unable to open %s: %s", c.dataset,
+		    strerror(errno));
 	definitions = json_object();
 	all_names = json_object();
 	solutions = json_object();

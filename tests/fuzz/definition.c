@@ -4,7 +4,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct check c = { .dataset = "/nonexistent", .file = "f",
+	struct check c = { .dataset = "/nonexistent", .dirfd = -1, .file = "f",
 		.findings = json_array(), .uuids = json_object(),
 		.used_blobs = json_object(), .templates = json_array() };
 	struct strbuf err = STRBUF_INIT;

@@ -15,10 +15,11 @@
 #ifndef ONBOARD_CHECK_H
 #define ONBOARD_CHECK_H
 
-#include "json.h"
+#include "safetensors.h"
 
 struct check {
 	const char *dataset;
+	int dirfd;		/* of the dataset, open */
 	const char *kernels;	/* the catalogue, for names; or NULL */
 	json_t *findings;
 	size_t errors, warnings;
@@ -28,6 +29,8 @@ struct check {
 	json_t *uuids;		/* of the whole dataset: uuid -> file */
 	json_t *used_blobs;	/* path below the dataset -> true */
 	json_t *templates;	/* of the catalogue, loaded once */
+	char *blob_path;	/* the blob read last; its inputs share it */
+	struct safetensors blob;
 };
 
 void check_error(struct check *c, const char *fmt, ...) PRINTF(2, 3);

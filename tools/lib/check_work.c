@@ -2,7 +2,9 @@
 #include "pyexpr.h"
 #include "safetensors.h"
 
-#include <limits.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/syscall.h>
 
 struct input {
 	int ndim;
@@ -74,29 +76,56 @@ static bool is_integer(const char *dtype)
 	return !strncmp(dtype, "int", 3);
 }
 
-/* The blob's path below the dataset; NULL if it leaves it. */
-static char *inside(struct check *c, const char *path)
+/*
+ * The blob's path below the dataset; NULL if it leaves it by its text. That
+ * no symbolic link leads out of it is seen when it is opened.
+ */
+static const char *inside(const char *path)
 {
-	struct strbuf full = STRBUF_INIT;
-	char *root = realpath(c->dataset, NULL), *real = NULL, *rel = NULL;
 	const char *p;
-	size_t n = root ? strlen(root) : 0;
 
 	while (!strncmp(path, "./", 2))
 		path += 2;
 	for (p = path; (p = strstr(p, "..")); p += 2)
 		if ((p == path || p[-1] == '/') && (!p[2] || p[2] == '/'))
-			goto out;
-	strbuf_addf(&full, "%s/%s", c->dataset, path);
-	real = realpath(full.buf, NULL);
-	if (path[0] != '/' && root &&
-	    (!real || (!strncmp(real, root, n) && real[n] == '/')))
-		rel = real ? xstrdup(real + n + 1) : xstrdup(path);
-out:
-	free(root);
-	free(real);
-	strbuf_release(&full);
-	return rel;
+			return NULL;
+	return *path == '/' || !*path ? NULL : path;
+}
+
+static int open_beneath(int dirfd, const char *path)
+{
+	struct open_how how = { .flags = O_RDONLY | O_CLOEXEC,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
+
+	return (int)syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
+}
+
+/* The blob in c->blob, opened unless it was the last; false: a finding. */
+static bool get_blob(struct check *c, const char *name, const char *rel)
+{
+	struct strbuf why = STRBUF_INIT;
+	int fd;
+
+	if (c->blob_path && !strcmp(c->blob_path, rel))
+		return true;
+	if (c->blob_path) {
+		st_close(&c->blob);
+		free(c->blob_path);
+		c->blob_path = NULL;
+	}
+	fd = open_beneath(c->dirfd, rel);
+	if (fd < 0 && (errno == EXDEV || errno == ELOOP))
+		check_error(c, "input '%s': path '%s' leaves the dataset",
+			    name, rel);
+	else if (fd < 0)
+		check_error(c, "input '%s': unable to open %s: %s", name, rel,
+			    strerror(errno));
+	else if (st_open_fd(&c->blob, fd, rel, &why))
+		check_error(c, "input '%s': %s", name, why.buf);
+	else
+		c->blob_path = xstrdup(rel);
+	strbuf_release(&why);
+	return c->blob_path;
 }
 
 static void hold_blob(struct work *w, const char *name, const json_t *spec,
@@ -138,34 +167,23 @@ out:
 static void check_blob(struct work *w, const char *name, const json_t *spec,
 		       const json_t *e, struct input *in)
 {
-	const char *path = json_get_str(e, "path");
+	const char *path = json_get_str(e, "path"), *rel;
 	const char *key = json_get_str(e, "tensor_key");
-	struct strbuf full = STRBUF_INIT, why = STRBUF_INIT;
-	struct safetensors st;
-	char *rel;
 
 	if (!path || !key) {
 		check_error(w->c, "input '%s': path or tensor_key is missing",
 			    name);
 		return;
 	}
-	rel = inside(w->c, path);
+	rel = inside(path);
 	if (!rel) {
 		check_error(w->c, "input '%s': path '%s' leaves the dataset",
 			    name, path);
 		return;
 	}
 	json_object_set_new(w->c->used_blobs, rel, json_true());
-	strbuf_addf(&full, "%s/%s", w->c->dataset, rel);
-	if (st_open(&st, full.buf, &why)) {
-		check_error(w->c, "input '%s': %s", name, why.buf);
-	} else {
-		hold_blob(w, name, spec, &st, key, in);
-		st_close(&st);
-	}
-	free(rel);
-	strbuf_release(&full);
-	strbuf_release(&why);
+	if (get_blob(w->c, name, rel))
+		hold_blob(w, name, spec, &w->c->blob, key, in);
 }
 
 static bool ends_in(const char *s, const char *tail)

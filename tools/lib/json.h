@@ -11,9 +11,9 @@
 #ifndef ONBOARD_JSON_H
 #define ONBOARD_JSON_H
 
-#include <jansson.h>
-
 #include "strbuf.h"
+
+#include <jansson.h>
 
 #define JSON_MAX_CONFIG ((size_t)16 << 20)
 #define JSON_MAX_INDEX ((size_t)256 << 20)

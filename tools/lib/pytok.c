@@ -26,19 +26,25 @@ bool py_is(const struct py_token *t, const char *s)
 
 bool py_keyword(const struct py_token *t)
 {
-	static const char *const words[] = {
-		"False", "None", "True", "and", "as", "assert", "async",
-		"await", "break", "class", "continue", "def", "del", "elif",
-		"else", "except", "finally", "for", "from", "global", "if",
-		"import", "in", "is", "lambda", "nonlocal", "not", "or",
-		"pass", "raise", "return", "try", "while", "with", "yield"
+	/* by length: most names are told from all of them by that */
+	static const char *const words[9][10] = {
+		[2] = { "as", "if", "in", "is", "or" },
+		[3] = { "and", "def", "del", "for", "not", "try" },
+		[4] = { "None", "True", "elif", "else", "from", "pass",
+			"with" },
+		[5] = { "False", "async", "await", "break", "class", "raise",
+			"while", "yield" },
+		[6] = { "assert", "except", "global", "import", "lambda",
+			"return" },
+		[7] = { "finally" },
+		[8] = { "continue", "nonlocal" },
 	};
-	size_t i;
+	int i;
 
 	if (t->kind != PY_NAME || t->len < 2 || t->len > 8)
 		return false;
-	for (i = 0; i < ARRAY_SIZE(words); i++)
-		if (py_is(t, words[i]))
+	for (i = 0; words[t->len][i]; i++)
+		if (!memcmp(words[t->len][i], t->s, t->len))
 			return true;
 	return false;
 }
@@ -246,19 +252,28 @@ static void number(struct pytok *t)
 		t->p++;
 }
 
+/* Two bytes that may be followed by '=': ** // >> << */
+static bool doubled(char c, char d)
+{
+	return c == d && (c == '*' || c == '/' || c == '>' || c == '<');
+}
+
 static void operator(struct pytok *t)
 {
-	static const char *const ops[] = { "**=", "//=", ">>=", "<<=", "...",
-		"!=", "->", ":=", "==", "<=", ">=", "**", "//", "<<", ">>",
-		"+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "@=" };
-	size_t i, n, left = (size_t)(t->end - t->p);
+	char c = *t->p, d = peek(t, 1);
 
-	for (i = 0; i < ARRAY_SIZE(ops); i++) {
-		n = strlen(ops[i]);
-		if (left >= n && !memcmp(t->p, ops[i], n)) {
-			t->p += n;
-			return;
-		}
+	if (doubled(c, d)) {
+		t->p += peek(t, 2) == '=' ? 3 : 2;
+		return;
+	}
+	if (c == '.' && d == '.' && peek(t, 2) == '.') {
+		t->p += 3;
+		return;
+	}
+	if ((d == '=' && strchr("!=<>+-*/%&|^@:", c)) ||
+	    (c == '-' && d == '>')) {
+		t->p += 2;
+		return;
 	}
 	switch (*t->p++) {
 	case '(': case '[': case '{':

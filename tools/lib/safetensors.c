@@ -57,15 +57,27 @@ static int pread_all(int fd, void *buf, size_t n, uint64_t at)
 
 int st_open(struct safetensors *st, const char *path, struct strbuf *err)
 {
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0)
+		return st_open_fd(st, fd, path, err);
+	*st = (struct safetensors){ .fd = -1 };
+	strbuf_addf(err, "unable to open %s: %s", path, strerror(errno));
+	return -1;
+}
+
+int st_open_fd(struct safetensors *st, int fd, const char *path,
+	       struct strbuf *err)
+{
 	unsigned char len[8];
 	uint64_t n = 0;
 	struct stat s;
 	char *text;
 	int i;
 
-	*st = (struct safetensors){ .fd = open(path, O_RDONLY | O_CLOEXEC) };
-	if (st->fd < 0 || fstat(st->fd, &s)) {
-		strbuf_addf(err, "unable to open %s: %s", path,
+	*st = (struct safetensors){ .fd = fd };
+	if (fstat(fd, &s)) {
+		strbuf_addf(err, "unable to look at %s: %s", path,
 			    strerror(errno));
 		goto fail;
 	}

@@ -29,6 +29,9 @@ struct safetensors {
 
 /* 0, or -1 with a sentence in err. */
 int st_open(struct safetensors *st, const char *path, struct strbuf *err);
+/* Takes the descriptor; the name is for messages. */
+int st_open_fd(struct safetensors *st, int fd, const char *name,
+	       struct strbuf *err);
 void st_close(struct safetensors *st);
 /* 0, or -1: no such tensor, or one whose entry is not possible. */
 int st_find(const struct safetensors *st, const char *name,
