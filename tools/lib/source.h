@@ -3,8 +3,9 @@
  *
  * A wish is an entry of manifests/repos.json: dir, url, ref, paths (sparse
  * patterns, only what is read), history (true: discovery reads its log),
- * pypi (package of the same source tree) and pypi_keep (archive folder ->
- * folder in our tree).
+ * pypi (package of the same source tree), pypi_keep (archive folder -> folder
+ * in our tree) and pypi_leave (a pattern: other projects' sources that the
+ * package brings along).
  *
  * The git source is a shallow, partial (blob:none), sparse clone whose HEAD
  * is detached at the fetched commit; submodules are never fetched. A fresh

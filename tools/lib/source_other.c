@@ -63,8 +63,8 @@ static int unpack(const struct source *s, const char *archive,
 		  const char *to, const char *part, struct strbuf *err)
 {
 	json_t *keep = json_object_get(s->wish, "pypi_keep"), *v;
+	const char *leave = json_get_str(s->wish, "pypi_leave"), *key;
 	bool sdist = strstr(archive, ".tar.gz") != NULL;
-	const char *key;
 	int ret = 0;
 
 	json_object_foreach(keep, key, v) {
@@ -77,7 +77,8 @@ static int unpack(const struct source *s, const char *archive,
 			    (int)strlen(json_string_value(v)) - 1,
 			    json_string_value(v));
 		ret = ret ? ret : run((const char *const[]){ "bsdtar", "-xf",
-			archive, "-C", to, "--no-same-owner",
+			archive, "-C", to, "--no-same-owner", "--exclude",
+			leave ? leave : "*.pyc",
 			sdist ? "--strip-components=1"
 			      : "--strip-components=0", want.buf, NULL }, err);
 		if (!ret && (outfile_mkdirs(dest.buf, err) ||
