@@ -4,26 +4,13 @@ import torch
 import torch.nn.functional as F
 
 
-def gates(A_log, a, dt_bias, b):
-    """Decay and update gate of each token and value head, float32."""
-    decay = torch.exp(-torch.exp(A_log.float()) * F.softplus(a.float() + dt_bias.float()))
-    return decay, torch.sigmoid(b.float())
+# part: gates
 
 
-def step(state, q, k, v, decay, beta):
-    """One token, all heads: state [H, V, K], q and k [H, K], v [H, V], gates [H].
-
-    The state forgets by decay, then moves by beta towards v in the direction
-    of k. Returns the new state and its answer to q, [H, V].
-    """
-    state = state * decay[:, None, None]
-    seen = torch.einsum("hvk,hk->hv", state, k)
-    state = state + torch.einsum("hv,hk->hvk", (v - seen) * beta[:, None], k)
-    return state, torch.einsum("hvk,hk->hv", state, q)
+# part: step
 
 
-def per_value_head(x, heads):
-    return x.float().repeat_interleave(heads // x.shape[-2], dim=-2)
+# part: per_value_head
 
 
 @torch.no_grad()

@@ -4,16 +4,10 @@ import torch.nn.functional as F
 BLOCK = 128
 
 
-def blocks(weight, scale):
-    """A weight [N, K] in fp8 with a scale for each 128 x 128 block, in float32."""
-    scale = scale.float().repeat_interleave(BLOCK, dim=0).repeat_interleave(BLOCK, dim=1)
-    return weight.float() * scale
+# part: blocks
 
 
-def expert(x, w13, s13, w2, s2):
-    """SwiGLU of one expert; rows of the first weight are up, then gate."""
-    up, gate = (x @ blocks(w13, s13).T).chunk(2, dim=-1)
-    return (F.silu(gate) * up) @ blocks(w2, s2).T
+# part: expert
 
 
 @torch.no_grad()

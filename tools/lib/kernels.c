@@ -34,6 +34,7 @@ int kernel_template_load(struct kernel_template *t, const char *dir,
 
 	strbuf_addf(&sb, "%s/%s/%s", dir, op, name);
 	t->base = strbuf_detach(&sb);
+	t->dir = xstrdup(dir);
 	strbuf_addf(&sb, "%s.json", t->base);
 	t->file = strbuf_detach(&sb);
 	t->json = json_load_path(t->file, 1 << 20, err);
@@ -50,7 +51,8 @@ void kernel_template_release(struct kernel_template *t)
 	json_decref(t->json);
 	free(t->file);
 	free(t->base);
-	*t = (struct kernel_template){ NULL, NULL, NULL };
+	free(t->dir);
+	*t = (struct kernel_template){ NULL, NULL, NULL, NULL };
 }
 
 static bool put_value(struct strbuf *sb, const json_t *v)
@@ -224,19 +226,53 @@ static json_t *make_axes(const json_t *pattern, const json_t *axes,
 	return out;
 }
 
+/* A line "# part: NAME" stands for DIR/parts/NAME.py. */
+static int add_parts(struct strbuf *out, const char *src, const char *dir,
+		     struct strbuf *err)
+{
+	static const char mark[] = "# part: ";
+
+	while (*src) {
+		size_t n = strcspn(src, "\n");
+
+		if (!strncmp(src, mark, sizeof(mark) - 1)) {
+			struct strbuf path = STRBUF_INIT, part = STRBUF_INIT;
+			int ret;
+
+			strbuf_addf(&path, "%s/parts/%.*s.py", dir,
+				    (int)(n - (sizeof(mark) - 1)),
+				    src + sizeof(mark) - 1);
+			ret = strbuf_read_file(&part, path.buf, err);
+			strbuf_add(out, part.buf, part.len);
+			strbuf_release(&path);
+			strbuf_release(&part);
+			if (ret)
+				return -1;
+			n += src[n] == '\n';
+		} else {
+			n += src[n] == '\n';
+			strbuf_add(out, src, n);
+		}
+		src += n;
+	}
+	return 0;
+}
+
 static json_t *make_reference(const struct kernel_template *t,
 			      const json_t *values, struct strbuf *err)
 {
 	struct strbuf path = STRBUF_INIT, src = STRBUF_INIT_MAX(1 << 20);
-	struct strbuf out = STRBUF_INIT;
+	struct strbuf out = STRBUF_INIT, whole = STRBUF_INIT;
 	json_t *j = NULL;
 
 	strbuf_addf(&path, "%s.py", t->base);
 	if (!strbuf_read_file(&src, path.buf, err) &&
-	    !fill(&out, src.buf, values, path.buf, err))
+	    !add_parts(&whole, src.buf, t->dir, err) &&
+	    !fill(&out, whole.buf, values, path.buf, err))
 		j = json_string(out.buf);
 	strbuf_release(&path);
 	strbuf_release(&src);
+	strbuf_release(&whole);
 	strbuf_release(&out);
 	return j;
 }

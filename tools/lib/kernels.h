@@ -10,7 +10,8 @@
  *	layer		SGLang file that runs it, under python/sglang/srt/
  *	definition	the Definition without name, op_type and reference;
  *			const axes have no value; strings may hold @{...}
- * OP/TEMPLATE.py is its reference, run() in PyTorch, also with @{...}.
+ * OP/TEMPLATE.py is its reference, run() in PyTorch, also with @{...}; a line
+ * "# part: NAME" stands for parts/NAME.py, what several references share.
  *
  * Placeholders: every const axis, the params of the rule (eps), and model,
  * the display name of the model. In "tags" an entry "@models" becomes one
@@ -25,6 +26,7 @@ struct kernel_template {
 	json_t *json;
 	char *file;		/* path of the JSON, for messages */
 	char *base;		/* the same without ".json" */
+	char *dir;		/* of the catalogue */
 };
 
 /* Names of the folders with a shapes.jq, sorted; NULL with a sentence. */
