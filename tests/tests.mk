@@ -44,10 +44,11 @@ fuzz-inner: $(fuzzers)
 	@for f in $(fuzzers); do n=$${f##*fuzz-}; mkdir -p $B/fuzz/$$n; echo "fuzz $$n"; \
 		$$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1 \
 		-artifact_prefix=$B/fuzz/$$n- $B/fuzz/$$n tests/fuzz/corpus/$$n 2>&1 | grep -E 'number_of_executed|ERROR|SUMMARY' || exit 1; done
-# the corpus alone, as tests
+# the corpus alone, as tests; what it finds goes to the first folder, not here
 fuzz-corpus: $(fuzzers)
 	@i=0; for f in $(fuzzers); do n=$${f##*fuzz-}; i=$$((i + 1)); \
-		if $$f -runs=2000 -seed=1 -timeout=10 -verbosity=0 tests/fuzz/corpus/$$n >$B/fuzz-$$n.log 2>&1; \
+		rm -rf $B/corpus/$$n; mkdir -p $B/corpus/$$n; \
+		if $$f -runs=2000 -seed=1 -timeout=10 -verbosity=0 $B/corpus/$$n tests/fuzz/corpus/$$n >$B/fuzz-$$n.log 2>&1; \
 		then echo "ok $$i - fuzz $$n: corpus and 2000 mutations"; \
 		else echo "not ok $$i - fuzz $$n"; tail -20 $B/fuzz-$$n.log | sed 's/^/# /'; fi; done
 .PHONY: fuzz fuzz-inner fuzz-corpus

@@ -7,6 +7,7 @@
 #include "lib/die.h"
 #include "lib/kernels.h"
 #include "lib/opt.h"
+#include "lib/outfile.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -45,16 +46,6 @@ struct path {
 	char *stem;
 };
 
-static int by_name(const struct dirent **a, const struct dirent **b)
-{
-	return strcmp((*a)->d_name, (*b)->d_name);
-}
-
-static int visible(const struct dirent *e)
-{
-	return e->d_name[0] != '.';
-}
-
 static void visit(const char *rel, int depth, void (*fn)(struct path *))
 {
 	struct strbuf full = STRBUF_INIT;
@@ -62,7 +53,7 @@ static void visit(const char *rel, int depth, void (*fn)(struct path *))
 	int n, i;
 
 	strbuf_addf(&full, "%s/%s", c.dataset, rel);
-	n = depth < 8 ? scandir(full.buf, &v, visible, by_name) : -1;
+	n = depth < 8 ? scandir(full.buf, &v, dir_visible, dir_by_name) : -1;
 	for (i = 0; i < n; i++) {
 		struct strbuf sub = STRBUF_INIT;
 		struct stat st;
@@ -304,7 +295,7 @@ static void load_templates(void)
 		strbuf_reset(&path);
 		strbuf_addf(&path, "%s/%s", kernels_dir,
 			    json_string_value(op));
-		n = scandir(path.buf, &v, visible, by_name);
+		n = scandir(path.buf, &v, dir_visible, dir_by_name);
 		for (k = 0; k < n; k++) {
 			strbuf_reset(&path);
 			strbuf_addf(&path, "%s/%s/%s", kernels_dir,

@@ -220,19 +220,6 @@ static const char *write_one(const json_t *k, const char *path,
 
 /* ---- a trace dump ---- */
 
-static int is_json(const struct dirent *e)
-{
-	size_t n = strlen(e->d_name);
-
-	return e->d_name[0] != '.' && n > 5 &&
-		!strcmp(e->d_name + n - 5, ".json");
-}
-
-static int by_name(const struct dirent **a, const struct dirent **b)
-{
-	return strcmp((*a)->d_name, (*b)->d_name);
-}
-
 /* Our own validator has the last word: its first error is the reason. */
 static bool valid(const json_t *d)
 {
@@ -311,7 +298,7 @@ static json_t *take_traces(const json_t *needed)
 	struct tracedef t = { kernels_dir, needed, needed ? slug : NULL };
 	json_t *rows = json_array();
 	struct dirent **v = NULL;
-	int n = scandir(trace_dir, &v, is_json, by_name), i;
+	int n = scandir(trace_dir, &v, dir_json, dir_by_name), i;
 
 	if (n < 0)
 		die(EX_REFUSED, "unable to read folder %s: %s", trace_dir,

@@ -1,5 +1,6 @@
 #include "git.h"
 #include "index.h"
+#include "outfile.h"
 #include "proc.h"
 #include "yamldoc.h"
 
@@ -83,16 +84,6 @@ static void add_model(json_t *models, const json_t *m, const char *file)
 	}
 }
 
-static int by_name(const struct dirent **a, const struct dirent **b)
-{
-	return strcmp((*a)->d_name, (*b)->d_name);
-}
-
-static int is_visible(const struct dirent *e)
-{
-	return e->d_name[0] != '.';
-}
-
 json_t *index_cookbook(const char *dir, struct strbuf *err)
 {
 	const char *base = "data/models/generated";
@@ -103,11 +94,11 @@ json_t *index_cookbook(const char *dir, struct strbuf *err)
 	size_t files = 0, x, y;
 
 	strbuf_addf(&path, "%s/%s", dir, base);
-	nv = scandir(path.buf, &v, is_visible, by_name);
+	nv = scandir(path.buf, &v, dir_visible, dir_by_name);
 	for (i = 0; i < nv; i++) {
 		strbuf_reset(&path);
 		strbuf_addf(&path, "%s/%s/%s", dir, base, v[i]->d_name);
-		nf = scandir(path.buf, &f, is_visible, by_name);
+		nf = scandir(path.buf, &f, dir_visible, dir_by_name);
 		for (k = 0; k < nf; k++) {
 			struct strbuf why = STRBUF_INIT;
 			json_t *doc, *fam, *m;

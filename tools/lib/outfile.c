@@ -184,3 +184,20 @@ int outfile_remove_tree(const char *path, struct strbuf *err)
 	strbuf_addf(err, "unable to remove %s: %s", path, strerror(errno));
 	return -1;
 }
+
+int dir_visible(const struct dirent *e)
+{
+	return e->d_name[0] != '.';
+}
+
+int dir_json(const struct dirent *e)
+{
+	size_t n = strlen(e->d_name);
+
+	return dir_visible(e) && n > 5 && !strcmp(e->d_name + n - 5, ".json");
+}
+
+int dir_by_name(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}

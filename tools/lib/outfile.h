@@ -16,6 +16,8 @@
 
 #include "strbuf.h"
 
+#include <dirent.h>
+
 int outfile_write(const char *path, const void *data, size_t len,
 		  struct strbuf *err);
 /* As outfile_write, but an equal file is only given a new time. */
@@ -29,5 +31,10 @@ int outfile_mkdirs(const char *path, struct strbuf *err);
 int outfile_lock(const char *path, int seconds, struct strbuf *err);
 /* rm -r of what lies at path; symbolic links are not followed. */
 int outfile_remove_tree(const char *path, struct strbuf *err);
+
+/* For scandir(): visible names; those that end in .json; in byte order. */
+int dir_visible(const struct dirent *e);
+int dir_json(const struct dirent *e);
+int dir_by_name(const struct dirent **a, const struct dirent **b);
 
 #endif

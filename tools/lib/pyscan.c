@@ -4,7 +4,6 @@
 struct scope {
 	int level;
 	char *name;
-	bool is_class;
 };
 
 struct scan {
@@ -130,7 +129,7 @@ static void definition(struct scan *sc, char kind, uint32_t line)
 	sc->dec_from = (uint32_t)sc->ps->ndecorators;
 	if (sc->nscopes < (int)ARRAY_SIZE(sc->scopes))
 		sc->scopes[sc->nscopes++] = (struct scope){ sc->level,
-			xstrndup(sc->tok.s, sc->tok.len), kind == 'c' };
+			xstrndup(sc->tok.s, sc->tok.len) };
 	sc->header = true;
 	next(sc);
 }

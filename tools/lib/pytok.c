@@ -68,13 +68,15 @@ static void finish(struct pytok *t, struct py_token *tok, enum py_kind kind,
 	tok->end_line = t->line;
 }
 
-/* At a quote; the prefix is behind us. False if the string does not end. */
-static bool skip_string(struct pytok *t, bool raw)
+/*
+ * At a quote; the prefix is behind us. In a raw string too a backslash hides a
+ * quote. False if the string does not end.
+ */
+static bool skip_string(struct pytok *t)
 {
 	char q = *t->p;
 	bool triple = t->end - t->p >= 3 && t->p[1] == q && t->p[2] == q;
 
-	(void)raw;	/* in a raw string a backslash hides a quote as well */
 	t->p += triple ? 3 : 1;
 	while (t->p < t->end) {
 		char c = *t->p;
@@ -110,20 +112,17 @@ static bool skip_string(struct pytok *t, bool raw)
 }
 
 /* A string prefix of one or two letters right before a quote, or 0. */
-static int prefix_len(const char *p, const char *end, bool *f, bool *raw)
+static int prefix_len(const char *p, const char *end, bool *f)
 {
 	int i;
 
-	*f = *raw = false;
+	*f = false;
 	for (i = 0; i < 3 && p + i < end; i++) {
 		switch (p[i] | 32) {
 		case 'f':
 			*f = true;
 			break;
-		case 'r':
-			*raw = true;
-			break;
-		case 'b': case 'u':
+		case 'r': case 'b': case 'u':
 			break;
 		default:
 			return (p[i] == '"' || p[i] == '\'') ? i : 0;
@@ -289,17 +288,17 @@ static void operator(struct pytok *t)
 static void word(struct pytok *t, struct py_token *tok)
 {
 	const char *from = t->p;
-	bool f, raw;
+	bool f;
 	int n = 0;
 	unsigned char c = (unsigned char)*t->p;
 
 	if (c == '"' || c == '\'' ||
-	    (n = prefix_len(t->p, t->end, &f, &raw)) > 0) {
+	    (n = prefix_len(t->p, t->end, &f)) > 0) {
 		if (!n)
-			f = raw = false;
+			f = false;
 		t->p += n;
 		tok->fstring = f;
-		if (!skip_string(t, raw)) {
+		if (!skip_string(t)) {
 			t->p = t->end;
 			finish(t, tok, PY_ERROR, from);
 			return;

@@ -1,5 +1,6 @@
 #include "tracedef.h"
 #include "kernels.h"
+#include "outfile.h"
 #include "pytok.h"
 
 #include <dirent.h>
@@ -351,16 +352,6 @@ static bool axes_fit(const json_t *d, const json_t *template, json_t *values)
 	return true;
 }
 
-static int is_json(const struct dirent *e)
-{
-	return e->d_name[0] != '.' && strstr(e->d_name, ".json") != NULL;
-}
-
-static int by_name(const struct dirent **a, const struct dirent **b)
-{
-	return strcmp((*a)->d_name, (*b)->d_name);
-}
-
 /* The published name, if exactly one template is meant. */
 static void publish_name(json_t *d, const struct tracedef *t)
 {
@@ -371,7 +362,7 @@ static void publish_name(json_t *d, const struct tracedef *t)
 	int n, i, matches = 0;
 
 	strbuf_addf(&dir, "%s/%s", t->kernels, op);
-	n = scandir(dir.buf, &v, is_json, by_name);
+	n = scandir(dir.buf, &v, dir_json, dir_by_name);
 	for (i = 0; i < n; i++) {
 		char *base = xstrndup(v[i]->d_name,
 				      strlen(v[i]->d_name) - 5), *name;
