@@ -3,7 +3,7 @@
  * Reads definitions, workloads with the integer tensors of their blobs,
  * solutions and traces; writes findings as text and JSON. Exit 1 on errors.
  */
-#include "lib/check.h"
+#include "lib/check_paths.h"
 #include "lib/die.h"
 #include "lib/kernels.h"
 #include "lib/opt.h"
@@ -37,68 +37,63 @@ static struct check c;
 static json_t *definitions;	/* name -> definition, NULL when unusable */
 static json_t *all_names;	/* name -> file of every definition file */
 static json_t *solutions;	/* name -> author */
+static json_t *workloads;	/* definition -> [{uuid, line}] */
+static json_t *baselines;	/* definition -> its trace is there, too */
 
-/* A path below the dataset, cut at its slashes. */
-struct path {
-	char *full;		/* "solutions/A/OP/DEF/SOL.json" */
-	char *part[6];
-	int n;
-	char *stem;
-};
-
-static void visit(const char *rel, int depth, void (*fn)(struct path *))
+/* What was found joins the rest, in the order of the files. */
+static void merge(struct path *p)
 {
-	struct strbuf full = STRBUF_INIT;
-	struct dirent **v = NULL;
-	int n, i;
+	json_t *v;
+	size_t i;
 
-	strbuf_addf(&full, "%s/%s", c.dataset, rel);
-	n = depth < 8 ? scandir(full.buf, &v, dir_visible, dir_by_name) : -1;
-	for (i = 0; i < n; i++) {
-		struct strbuf sub = STRBUF_INIT;
-		struct stat st;
+	if (p->c.findings)
+		json_array_extend(c.findings, p->c.findings);
+	c.errors += p->c.errors;
+	c.warnings += p->c.warnings;
+	json_array_foreach(p->c.used_blobs, i, v)
+		json_object_set(c.used_blobs, json_string_value(v), v);
+	c.file = p->full;
+	c.section = p->c.section;
+	c.definition = p->c.definition;
+	json_array_foreach(p->c.uuids, i, v) {
+		const char *uuid = json_get_str(v, "uuid");
+		const char *had = json_get_str(c.uuids, uuid);
 
-		strbuf_addf(&sub, "%s/%s", rel, v[i]->d_name);
-		strbuf_reset(&full);
-		strbuf_addf(&full, "%s/%s", c.dataset, sub.buf);
-		if (!lstat(full.buf, &st) && S_ISDIR(st.st_mode)) {
-			visit(sub.buf, depth + 1, fn);
-		} else {
-			struct path p = { .full = xstrdup(sub.buf) };
-			char *s, *save = NULL, *copy = xstrdup(sub.buf), *dot;
-
-			for (s = strtok_r(copy, "/", &save); s && p.n < 6;
-			     s = strtok_r(NULL, "/", &save))
-				p.part[p.n++] = s;
-			if (s)
-				p.n = 7;
-			p.stem = xstrdup(v[i]->d_name);
-			dot = strrchr(p.stem, '.');
-			if (dot)
-				*dot = '\0';
-			c.file = p.full;
-			c.line = 0;
-			c.definition = NULL;
-			fn(&p);
-			free(copy);
-			free(p.stem);
-			free(p.full);
-		}
-		strbuf_release(&sub);
-		free(v[i]);
+		c.line = (size_t)json_integer_value(json_object_get(v,
+								"line"));
+		if (had)
+			check_error(&c, "uuid %s is also in %s", uuid, had);
+		else
+			json_object_set_new(c.uuids, uuid,
+					    json_string(p->full));
 	}
-	free(v);
-	strbuf_release(&full);
+	c.line = 0;
 }
 
-static bool fits(const struct path *p, int parts, const char *ext)
+static void each(const char *folder, void (*fn)(struct path *p),
+		 void (*after)(struct path *p))
+{
+	struct paths ps = { &c, NULL, 0, 0 };
+	size_t i;
+
+	paths_list(&ps, folder);
+	paths_each(&ps, fn);
+	for (i = 0; i < ps.n; i++) {
+		merge(&ps.v[i]);
+		if (after)
+			after(&ps.v[i]);
+	}
+	paths_release(&ps);
+}
+
+static bool fits(struct path *p, int parts, const char *ext)
 {
 	size_t n = strlen(p->full), e = strlen(ext);
 
 	if (p->n == parts && n > e && !strcmp(p->full + n - e, ext))
 		return true;
-	c.section = "layout";
-	check_warn(&c, "nothing looks for a file here");
+	p->c.section = "layout";
+	check_warn(&p->c, "nothing looks for a file here");
 	return false;
 }
 
@@ -110,14 +105,14 @@ static char *in_dataset(const char *rel)
 	return strbuf_detach(&sb);
 }
 
-static json_t *load(const struct path *p)
+static json_t *load(struct path *p)
 {
 	struct strbuf err = STRBUF_INIT;
 	char *full = in_dataset(p->full);
 	json_t *j = json_load_path(full, (size_t)64 << 20, &err);
 
 	if (!j)
-		check_error(&c, "%s", err.buf);
+		check_error(&p->c, "%s", err.buf);
 	free(full);
 	strbuf_release(&err);
 	return j;
@@ -129,31 +124,41 @@ static void definition(struct path *p)
 
 	if (!fits(p, 3, ".json"))
 		return;
-	c.definition = p->stem;
-	c.section = "definition";
+	p->c.definition = p->stem;
+	p->c.section = "definition";
 	d = load(p);
-	if (json_object_get(all_names, p->stem))
-		check_error(&c, "duplicate definition name, also in %s",
-			    json_get_str(all_names, p->stem));
-	json_object_set_new(all_names, p->stem, json_string(p->full));
-	if (d && check_definition(&c, d, p->part[1], p->stem))
-		json_object_set(definitions, p->stem, d);
+	if (d && check_definition(&p->c, d, p->part[1], p->stem))
+		p->d = json_incref(d);
 	json_decref(d);
+}
+
+static void keep_definition(struct path *p)
+{
+	const char *had;
+
+	if (p->n != 3 || strcmp(p->c.section, "definition"))
+		return;
+	had = json_get_str(all_names, p->stem);
+	if (had)
+		check_error(&c, "duplicate definition name, also in %s", had);
+	json_object_set_new(all_names, p->stem, json_string(p->full));
+	if (p->d)
+		json_object_set(definitions, p->stem, p->d);
 }
 
 /* Each line with something in it that is JSON; the others are findings. */
 static void each_line(struct path *p, const char *def,
-		      void (*fn)(const json_t *line, const char *def,
-				 void *data), void *data)
+		      void (*fn)(struct path *p, const json_t *line))
 {
 	struct strbuf sb = STRBUF_INIT_MAX((size_t)1 << 30);
 	struct strbuf err = STRBUF_INIT;
 	char *full = in_dataset(p->full), *s, *nl;
+	struct check *pc = &p->c;
 	json_t *j;
 
 	if (strbuf_read_file(&sb, full, &err))
-		check_error(&c, "%s", err.buf);
-	for (s = sb.buf, c.line = 1; *s; s = nl, c.line++) {
+		check_error(pc, "%s", err.buf);
+	for (s = sb.buf, pc->line = 1; *s; s = nl, pc->line++) {
 		size_t n = strcspn(s, "\n");
 
 		nl = s + n + (s[n] == '\n');
@@ -162,50 +167,54 @@ static void each_line(struct path *p, const char *def,
 		strbuf_reset(&err);
 		j = json_parse(s, n, "the line", &err);
 		if (!j)
-			check_error(&c, "%s", err.buf);
+			check_error(pc, "%s", err.buf);
 		else if (!json_get_str(j, "definition") ||
 			 strcmp(json_get_str(j, "definition"), def))
-			check_error(&c, "definition '%s' is not the file's,"
+			check_error(pc, "definition '%s' is not the file's,"
 				    " '%s'", json_get_str(j, "definition") ?
 				    json_get_str(j, "definition") : "", def);
 		else
-			fn(j, def, data);
+			fn(p, j);
 		json_decref(j);
 	}
-	c.line = 0;
+	pc->line = 0;
 	free(full);
 	strbuf_release(&sb);
 	strbuf_release(&err);
 }
 
-static bool known(const char *def, const char *op)
+static bool known(struct path *p, const char *def, const char *op)
 {
 	const json_t *d = json_object_get(definitions, def);
 
-	c.definition = def;
+	p->c.definition = def;
 	if (!json_object_get(all_names, def))
-		check_error(&c, "there is no definition '%s'", def);
+		check_error(&p->c, "there is no definition '%s'", def);
 	else if (d && strcmp(json_get_str(d, "op_type"), op))
-		check_error(&c, "folder '%s' is not the definition's op_type,"
-			    " '%s'", op, json_get_str(d, "op_type"));
+		check_error(&p->c, "folder '%s' is not the definition's"
+			    " op_type, '%s'", op, json_get_str(d, "op_type"));
 	return d;
 }
 
-static void workload_line(const json_t *line, const char *def, void *data)
+static void workload_line(struct path *p, const json_t *line)
 {
-	(void)data;
-	check_workload(&c, line, json_object_get(definitions, def));
+	check_workload(&p->c, line, json_object_get(definitions, p->stem));
 }
 
 static void workload(struct path *p)
 {
 	if (!fits(p, 3, ".jsonl"))
 		return;
-	c.section = "layout";
-	if (known(p->stem, p->part[1])) {
-		c.section = "workload";
-		each_line(p, p->stem, workload_line, NULL);
+	p->c.section = "layout";
+	if (known(p, p->stem, p->part[1])) {
+		p->c.section = "workload";
+		each_line(p, p->stem, workload_line);
 	}
+}
+
+static void keep_workload(struct path *p)
+{
+	json_object_set(workloads, p->stem, p->c.uuids);
 }
 
 static void solution(struct path *p)
@@ -214,48 +223,82 @@ static void solution(struct path *p)
 
 	if (!fits(p, 5, ".json"))
 		return;
-	c.section = "solution";
-	known(p->part[3], p->part[2]);
+	p->c.section = "solution";
+	known(p, p->part[3], p->part[2]);
 	s = load(p);
 	if (s)
-		check_solution(&c, s, p->part[1], p->part[2], p->part[3],
+		check_solution(&p->c, s, p->part[1], p->part[2], p->part[3],
 			       p->stem, definitions);
 	json_decref(s);
-	json_object_set_new(solutions, p->stem, json_string(p->part[1]));
 }
 
-struct tracing {
-	const char *author;
-	json_t *covered;
-};
-
-static void trace_line(const json_t *line, const char *def, void *data)
+static void keep_solution(struct path *p)
 {
-	struct tracing *t = data;
+	if (p->n != 5)
+		return;
+	json_object_set_new(solutions, p->stem, json_string(p->part[1]));
+	if (!strcmp(p->part[1], "baseline"))
+		json_object_set_new(baselines, p->part[3], json_false());
+}
 
-	(void)def;
-	check_trace(&c, line, solutions, t->author, t->covered);
+static void trace_line(struct path *p, const json_t *line)
+{
+	check_trace(&p->c, line, solutions, p->part[1]);
 }
 
 static void trace(struct path *p)
 {
-	struct tracing t = { p->part[1], json_object() };
+	if (!fits(p, 4, ".jsonl"))
+		return;
+	p->c.section = "layout";
+	known(p, p->stem, p->part[2]);
+	p->c.section = "trace";
+	each_line(p, p->stem, trace_line);
+}
 
-	if (fits(p, 4, ".jsonl")) {
-		c.section = "layout";
-		known(p->stem, p->part[2]);
-		c.section = "trace";
-		each_line(p, p->stem, trace_line, &t);
+static void keep_trace(struct path *p)
+{
+	const json_t *want = json_object_get(workloads, p->stem);
+	size_t missing = 0, i;
+	json_t *v;
+
+	if (p->n != 4)
+		return;
+	json_array_foreach((json_t *)want, i, v)
+		missing += !json_object_get(p->c.covered,
+					    json_get_str(v, "uuid"));
+	c.section = "trace";
+	if (missing && json_object_size(p->c.covered))
+		check_warn(&c, "%s misses %zu of %zu workloads", p->part[1],
+			   missing, json_array_size(want));
+	if (!strcmp(p->part[1], "baseline"))
+		json_object_set_new(baselines, p->stem, json_true());
+}
+
+static void missing_baselines(void)
+{
+	const json_t *has;
+	const char *name;
+	json_t *d;
+
+	c.section = "baseline";
+	json_object_foreach(definitions, name, d) {
+		has = json_object_get(baselines, name);
+		c.definition = name;
+		c.file = json_get_str(all_names, name);
+		if (!has)
+			check_warn(&c, "no baseline solution");
+		else if (json_is_false(has))
+			check_warn(&c, "no baseline trace");
 	}
-	json_decref(t.covered);
 }
 
 static void blob(struct path *p)
 {
 	if (json_object_get(c.used_blobs, p->full))
 		return;
-	c.section = "workload";
-	check_warn(&c, "no workload uses this blob");
+	p->c.section = "workload";
+	check_warn(&p->c, "no workload uses this blob");
 }
 
 static void missing_workloads(void)
@@ -349,17 +392,21 @@ int main(int argc, char **argv)
 	definitions = json_object();
 	all_names = json_object();
 	solutions = json_object();
+	workloads = json_object();
+	baselines = json_object();
 	if (kernels_dir)
 		load_templates();
-	visit("definitions", 0, definition);
+	json_object_seed(0);	/* before there are threads */
+	each("definitions", definition, keep_definition);
 	if (!json_object_size(all_names))
 		die(EX_REFUSED, "%s/definitions holds no OP/NAME.json",
 		    c.dataset);
 	missing_workloads();
-	visit("workloads", 0, workload);
-	visit("solutions", 0, solution);
-	visit("traces", 0, trace);
-	visit("blob", 0, blob);
+	each("workloads", workload, keep_workload);
+	each("solutions", solution, keep_solution);
+	each("traces", trace, keep_trace);
+	missing_baselines();
+	each("blob", blob, NULL);
 	if (!quiet && !(json_out && !strcmp(json_out, "-")))
 		print_findings();
 	report = json_pack("{s:I, s:I, s:I, s:O}", "definitions",

@@ -1,5 +1,6 @@
 /*
- * mkdef - write the Definitions of a model's new kernels.
+ * mkdef - write the Definitions of a model's new kernels, each with its
+ * reference test and the solution that wraps FlashInfer.
  *
  * A definition that the dataset has is never touched. One of ours is a pure
  * function of all models that need it: provenance (--ours/NAME.json) keeps
@@ -28,7 +29,8 @@ static const struct tool tool = {
 	"Write the Definition JSON of every kernel that is new.",
 	"kernels.json (- is stdin), RUN/serving.json beside it for the model's\n"
 	"        name (or --slug), the templates",
-	"DATASET/definitions/OP/NAME.json, provenance in --ours, and a report"
+	"DATASET/definitions/OP/NAME.json, its reference test and baseline\n"
+	"        solution, provenance in --ours, and a report"
 };
 
 static const struct option options[] = {
@@ -73,18 +75,32 @@ static json_t *want_of(const json_t *k)
 			 json_object_get(k, "ep"), "unverified", missing);
 }
 
-/*
- * The definition that all these models share. Its text and its constants
- * come from the first by name; models whose params differ (an epsilon is not
- * in the name) are told.
- */
-static json_t *render(const char *op, const char *name, const json_t *wants)
+/* The files of a definition, in the order in which they are written. */
+enum { DEFINITION, TEST, SOLUTION, NFILES };
+static const char *const digest_key[NFILES] = {
+	"sha256", "test_sha256", "solution_sha256"
+};
+
+static void printed(struct strbuf *sb, json_t *j)
 {
-	json_t *slugs = json_array(), *sorted, *v, *first, *def;
+	json_print(sb, j);
+	json_decref(j);
+}
+
+/*
+ * What all these models share: text[], empty where there is no such file.
+ * Prose and constants come from the first by name; models whose params
+ * differ (an epsilon is not in the name) are told.
+ */
+static void render(const char *op, const char *name, const json_t *wants,
+		   struct strbuf text[NFILES])
+{
+	json_t *slugs = json_array(), *sorted, *v, *first, *def, *sol = NULL;
 	json_t *tp = json_array(), *ep = json_array();
 	struct kernel_template t;
 	struct kernel_use use;
 	const char *key;
+	char *test;
 	size_t i;
 
 	json_object_foreach((json_t *)wants, key, v)
@@ -109,18 +125,26 @@ static json_t *render(const char *op, const char *name, const json_t *wants)
 	use = (struct kernel_use){ .axes = json_object_get(first, "axes"),
 		.params = json_object_get(first, "params"),
 		.display = json_get_str(first, "display"), .models = sorted,
-		.tp = tp, .ep = ep, .unverified = json_is_true(
-			json_object_get(first, "unverified")) };
+		.tp = tp, .ep = ep, .note = json_get_str(first, "note"),
+		.unverified = json_is_true(json_object_get(first,
+							   "unverified")) };
 	if (kernel_template_load(&t, kernels_dir, op,
 				 json_get_str(first, "template"), &err) ||
-	    !(def = kernel_definition(&t, op, name, &use, &err)))
+	    !(def = kernel_definition(&t, op, name, &use, &err)) ||
+	    !(test = kernel_test(&t, op, name, &use, &err)) ||
+	    (!use.unverified &&
+	     !(sol = kernel_solution(&t, op, name, &use, &err))))
 		die(EX_REFUSED, "%s", err.buf);
+	printed(&text[DEFINITION], def);
+	strbuf_addstr(&text[TEST], test);
+	if (sol)
+		printed(&text[SOLUTION], sol);
 	kernel_template_release(&t);
+	free(test);
 	json_decref(slugs);
 	json_decref(sorted);
 	json_decref(tp);
 	json_decref(ep);
-	return def;
 }
 
 static void save(const json_t *j, const char *path)
@@ -129,93 +153,130 @@ static void save(const json_t *j, const char *path)
 		die(EX_AGAIN, "%s", err.buf);
 }
 
-/*
- * Writes the definition and its provenance. Both digests are on record while
- * the file changes: killed between the steps, the next run still knows the
- * file as ours. `had` is the digest of what is there, or "".
- */
-static void place(json_t *def, const char *path, json_t *prov,
-		  const char *prov_path, const char *had)
+static char *path_of(int file, const char *op, const char *name)
 {
-	struct strbuf sb = STRBUF_INIT;
-	char hex[SHA256_HEX];
-
-	json_print(&sb, def);
-	sha256_bytes(hex, sb.buf, sb.len);
-	json_object_set_new(prov, "sha256", json_pack("[s]", hex));
-	if (*had && strcmp(had, hex))
-		json_array_add(json_object_get(prov, "sha256"), had);
-	save(prov, prov_path);
-	if (outfile_write(path, sb.buf, sb.len, &err))
-		die(EX_AGAIN, "%s", err.buf);
-	json_object_set_new(prov, "sha256", json_pack("[s]", hex));
-	save(prov, prov_path);
-	strbuf_release(&sb);
+	switch (file) {
+	case DEFINITION:
+		return text("%s/definitions/%s/%s.json", dataset, op, name);
+	case TEST:
+		return text("%s/tests/references/test_%s.py", dataset, name);
+	default:
+		return text("%s/solutions/baseline/%s/%s/"
+			    "flashinfer_wrapper_%s.json", dataset, op, name,
+			    name);
+	}
 }
 
 struct former {
 	char *prov_path;
-	json_t *prov;			/* what we know of the file */
-	char hex[SHA256_HEX];		/* of what is there, or "" */
-	bool foreign;			/* not ours, or edited since */
+	json_t *prov;			/* what we know of the files */
+	char *path[NFILES];
+	char hex[NFILES][SHA256_HEX];	/* of what is there, or "" */
+	bool foreign[NFILES];		/* not ours, or edited since */
 };
 
-static void former_init(struct former *f, const char *name, const char *path)
+static void former_init(struct former *f, const char *op, const char *name)
 {
 	struct strbuf now = STRBUF_INIT, no = STRBUF_INIT;
+	int i;
 
 	f->prov_path = text("%s/%s.json", ours, name);
 	f->prov = json_load_path(f->prov_path, 1 << 20, &no);
-	f->hex[0] = '\0';
-	if (!strbuf_read_file(&now, path, &no))
-		sha256_bytes(f->hex, now.buf, now.len);
 	if (!f->prov)
 		f->prov = json_pack("{s:{}, s:[]}", "wants", "sha256");
-	f->foreign = f->hex[0] &&
-		!json_array_has(json_object_get(f->prov, "sha256"), f->hex);
-	if (f->foreign)
-		warn("%s is not as we wrote it; it is left as it is", path);
+	for (i = 0; i < NFILES; i++) {
+		f->path[i] = path_of(i, op, name);
+		f->hex[i][0] = '\0';
+		strbuf_reset(&now);
+		if (!strbuf_read_file(&now, f->path[i], &no))
+			sha256_bytes(f->hex[i], now.buf, now.len);
+		f->foreign[i] = f->hex[i][0] && !json_array_has(
+			json_object_get(f->prov, digest_key[i]), f->hex[i]);
+		if (f->foreign[i])
+			warn("%s is not as we wrote it; it is left as it is",
+			     f->path[i]);
+	}
 	strbuf_release(&now);
 	strbuf_release(&no);
 }
 
 static void former_release(struct former *f)
 {
+	int i;
+
+	for (i = 0; i < NFILES; i++)
+		free(f->path[i]);
 	free(f->prov_path);
 	json_decref(f->prov);
 }
 
-/* "written", or why the file was left as it is */
-static const char *write_one(const json_t *k, const char *path,
-			     const char **method)
+/*
+ * Writes the files and their provenance. Both digests are on record while a
+ * file changes: killed between the steps, the next run still knows it as
+ * ours.
+ */
+static void place(struct former *f, const struct strbuf data[NFILES])
 {
+	char hex[NFILES][SHA256_HEX];
+	int i;
+
+	for (i = 0; i < NFILES; i++) {
+		if (!data[i].len || f->foreign[i])
+			continue;
+		sha256_bytes(hex[i], data[i].buf, data[i].len);
+		json_object_set_new(f->prov, digest_key[i],
+				    json_pack("[s]", hex[i]));
+		if (f->hex[i][0] && strcmp(f->hex[i], hex[i]))
+			json_array_add(json_object_get(f->prov,
+						       digest_key[i]),
+				       f->hex[i]);
+	}
+	save(f->prov, f->prov_path);
+	for (i = 0; i < NFILES; i++) {
+		if (!data[i].len || f->foreign[i])
+			continue;
+		if (outfile_write(f->path[i], data[i].buf, data[i].len, &err))
+			die(EX_AGAIN, "%s", err.buf);
+		json_object_set_new(f->prov, digest_key[i],
+				    json_pack("[s]", hex[i]));
+	}
+	save(f->prov, f->prov_path);
+}
+
+/* "written", or why the definition was left as it is */
+static const char *write_one(const json_t *k, const char **method,
+			     struct strbuf *list)
+{
+	struct strbuf data[NFILES] = { STRBUF_INIT, STRBUF_INIT, STRBUF_INIT };
 	const char *name = json_get_str(k, "definition_name");
-	const char *had_method;
+	const char *op = json_get_str(k, "op_type"), *what = "written";
 	struct former f;
-	json_t *wants, *def;
+	json_t *wants;
+	int i;
 
 	*method = "manual";
-	former_init(&f, name, path);
-	had_method = json_get_str(f.prov, "method");
-	if (had_method && f.hex[0] && !f.foreign) {
+	former_init(&f, op, name);
+	if (json_get_str(f.prov, "method") && f.hex[DEFINITION][0] &&
+	    !f.foreign[DEFINITION]) {
 		*method = "trace_dump";
-		former_release(&f);
-		return "written";
+	} else if (f.foreign[DEFINITION]) {
+		what = "left: not ours or edited";
+	} else {
+		json_object_set_new(json_object_get(f.prov, "wants"), slug,
+				    want_of(k));
+		/* by name, so that the file does not tell who came first */
+		wants = json_sorted_object(json_object_get(f.prov, "wants"));
+		json_object_set_new(f.prov, "wants", wants);
+		render(op, name, wants, data);
+		place(&f, data);
 	}
-	if (f.foreign) {
-		former_release(&f);
-		return "left: not ours or edited";
+	for (i = 0; i < NFILES; i++) {
+		if (f.hex[i][0] || data[i].len)
+			strbuf_addf(list, "%s\n", f.path[i]);
+		strbuf_release(&data[i]);
 	}
-	json_object_set_new(json_object_get(f.prov, "wants"), slug,
-			    want_of(k));
-	/* by name, so that the file does not tell who came first */
-	wants = json_sorted_object(json_object_get(f.prov, "wants"));
-	json_object_set_new(f.prov, "wants", wants);
-	def = render(json_get_str(k, "op_type"), name, wants);
-	place(def, path, f.prov, f.prov_path, f.hex);
-	json_decref(def);
 	former_release(&f);
-	return "written";
+	return what;
 }
 
 /* ---- a trace dump ---- */
@@ -240,22 +301,21 @@ static bool valid(const json_t *d)
 
 static const char *place_trace(json_t *d)
 {
-	const char *name = json_get_str(d, "name");
-	char *path = text("%s/definitions/%s/%s.json", dataset,
-			  json_get_str(d, "op_type"), name);
+	struct strbuf data[NFILES] = { STRBUF_INIT, STRBUF_INIT, STRBUF_INIT };
 	const char *result = "written";
 	struct former f;
 
-	former_init(&f, name, path);
-	if (f.foreign) {
+	former_init(&f, json_get_str(d, "op_type"), json_get_str(d, "name"));
+	if (f.foreign[DEFINITION]) {
 		result = "left: not ours or edited";
 	} else {
 		json_object_set_new(f.prov, "method",
 				    json_string("trace_dump"));
-		place(d, path, f.prov, f.prov_path, f.hex);
+		json_print(&data[DEFINITION], d);
+		place(&f, data);
+		strbuf_release(&data[DEFINITION]);
 	}
 	former_release(&f);
-	free(path);
 	return result;
 }
 
@@ -395,9 +455,8 @@ int main(int argc, char **argv)
 				"existing"));
 			continue;
 		}
-		path = text("%s/definitions/%s/%s.json", dataset, op, name);
-		what = write_one(k, path, &method);
-		strbuf_addf(&list, "%s\n", path);
+		path = path_of(DEFINITION, op, name);
+		what = write_one(k, &method, &list);
 		json_array_append_new(report, json_pack(
 			"{s:s, s:s, s:s, s:s}", "definition_name", name,
 			"result", what, "method", method, "file",

@@ -50,7 +50,8 @@ static void program(struct strbuf *sb, const json_t *ops)
 			    i ? ", " : "", json_string_value(v),
 			    json_string_value(v));
 	strbuf_addstr(sb, "], not_understood: (. as $in | [config::text | to_entries[]"
-		      " | select(.value != null and .value != false) | .key]"
+		      " | select(.value != null and .value != false"
+		      " and .value != 0) | .key]"
 		      " | sort | . - config::harmless");
 	json_array_foreach((json_t *)ops, i, v)
 		strbuf_addf(sb, " - ($in | %s::reads)", json_string_value(v));

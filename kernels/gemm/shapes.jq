@@ -4,8 +4,8 @@
 # down where nothing gates; the router of a mixture of experts.
 include "config";
 
-def reads: ["hidden_size", "num_attention_heads", "num_key_value_heads", "head_dim", "attention_head_dim",
-            "intermediate_size", "hidden_act", "hidden_activation", "mlp_hidden_act", "num_experts",
+def reads: attention_reads + ["attention_head_dim", "intermediate_size", "intermediate_size_mlp", "share_expert_dim",
+            "interleave_moe_layer_step", "enable_moe_block", "hidden_act", "hidden_activation", "mlp_hidden_act", "num_experts",
             "num_local_experts", "n_routed_experts", "moe_num_experts", "q_lora_rank", "kv_lora_rank",
             "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim", "first_k_dense_replace",
             "mlp_only_layers", "decoder_sparse_step", "moe_intermediate_size", "n_shared_experts",
@@ -13,7 +13,6 @@ def reads: ["hidden_size", "num_attention_heads", "num_key_value_heads", "head_d
 
 def g($n; $k; $role; $keys): {template: "gemm", axes: {N: $n, K: $k}, role: $role, keys: $keys};
 
-def act: text | .hidden_act // .hidden_activation // .mlp_hidden_act // "";
 # gate and up projections are fused where the activation multiplies them
 def gated: act | IN("silu", "gelu_pytorch_tanh", "gelu_tanh", "swiglu");
 
@@ -23,9 +22,9 @@ def q_parts: if text.attn_output_gate == true
     or (text.attn_output_gate == null and (model_type | test("^qwen3_(next|5)"))) then 2 else 1 end;
 
 def gqa:
-  g((q_parts * q_heads + 2 * kv_heads) * head_dim; hidden; "qkv_proj";
-    ["num_attention_heads", "num_key_value_heads", "head_dim", "hidden_size"]),
-  g(hidden; q_heads * head_dim; "o_proj"; ["num_attention_heads", "head_dim", "hidden_size"]);
+  attentions as $a
+  | g((q_parts * $a.q + (if $a.v_is_k then 1 else 2 end) * $a.kv) * $a.d; hidden; "qkv_proj"; attention_keys + ["hidden_size"]),
+    g(hidden; $a.q * $a.d; "o_proj"; ["num_attention_heads", "head_dim", "hidden_size"]);
 
 # q_a and kv_a (with the rope part of the key) are one matrix in SGLang
 def mla:
@@ -50,9 +49,9 @@ def mlp($i; $role; $keys):
   else empty end;
 
 def shapes:
-  (if is_mla then mla elif is_gqa or has_sinks then gqa else empty end),
+  (if is_mla then mla elif is_gqa then gqa else empty end),
   (if is_moe then g(experts; hidden; "mlp.gate"; ["num_experts", "hidden_size"]) else empty end),
-  (if has_dense_layers then mlp(need("intermediate_size"); "mlp"; ["intermediate_size", "hidden_size"]) else empty end),
+  (if has_dense_layers then mlp(dense_intermediate; "mlp"; ["intermediate_size", "hidden_size"]) else empty end),
   (shared_intermediate as $s | if is_moe and $s != null
    then mlp($s; "mlp.shared_experts"; ["n_shared_experts", "moe_intermediate_size", "shared_expert_intermediate_size", "hidden_size"])
    else empty end);

@@ -1,12 +1,13 @@
-# Grouped query attention of a first prefill, K and V still ragged, for each TP.
+# Grouped query attention of a first prefill, K and V still ragged, for each
+# kind of layer and each TP. With sinks the paged kernel serves prefill too.
 include "config";
 
-def reads: ["num_attention_heads", "num_key_value_heads", "head_dim", "hidden_size", "layer_types"];
+def reads: attention_reads;
 
 def shapes:
-  if is_gqa | not then empty else
-    q_heads as $q | kv_heads as $kv | head_dim as $d | tps($q)[] as $tp
-    | {template: "prefill_causal", tp: $tp, role: "attn",
-       keys: ["num_attention_heads", "num_key_value_heads", "head_dim"],
-       axes: {num_qo_heads: ($q / $tp), num_kv_heads: kv_at($kv; $tp), head_dim: $d}}
+  if (is_gqa | not) or has_sinks then empty else
+    . as $in | attentions as $a | ($in + {kind: $a} | variant) as $v | tps($a.q)[] as $tp
+    | {template: ("prefill_causal" + (if $v.tag != "" then "_bounded" else "" end)), tp: $tp, role: "attn", keys: attention_keys,
+       axes: {num_qo_heads: ($a.q / $tp), num_kv_heads: kv_at($a.kv; $tp), head_dim: $a.d}}
+      + (if $v.tag == "" then {} else {params: {variant: $v.tag, window: $a.window, cap: $v.cap, bounds: $v.bounds}} end)
   end;

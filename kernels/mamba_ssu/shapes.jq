@@ -2,7 +2,10 @@
 # by TP. FlashInfer has it for some sizes only.
 include "config";
 
-def reads: ["mamba_num_heads", "mamba_head_dim", "ssm_state_size", "n_groups", "hybrid_override_pattern"];
+def reads: ["mamba_num_heads", "mamba_head_dim", "ssm_state_size", "n_groups", "hybrid_override_pattern",
+  # the convolution, the step size and chunks of the prefill, which is no FlashInfer kernel
+  "conv_kernel", "use_conv_bias", "expand", "chunk_size", "mamba_hidden_act", "use_mamba_kernels", "num_logits_to_keep",
+  "rescale_prenorm_residual", "time_step_floor", "time_step_limit", "time_step_max", "time_step_min", "time_step_rank"];
 
 def groups($tp): need("n_groups") as $g | if $g >= $tp then $g / $tp else 1 end;
 

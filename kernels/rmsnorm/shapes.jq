@@ -7,7 +7,7 @@ def reads: ["hidden_size", "rms_norm_eps", "layer_norm_epsilon", "norm_eps", "he
 
 # Gemma and the gated delta net models scale by 1 + weight: another kernel
 # (sglang python/sglang/srt/models/{gemma2,gemma3_causal,qwen3_next,qwen3_5}.py)
-def one_plus: model_type | test("^(gemma|qwen3_next|qwen3_5)");
+def one_plus: model_type | test("^(gemma(2|3|3_text)?|qwen3_next|qwen3_5.*)$");
 
 # Qwen3 and its descendants normalise q and k per head without a config key
 # (sglang python/sglang/srt/models/qwen3.py); others say so.
@@ -23,5 +23,5 @@ def shapes:
     (norm(hidden; "post_attention_layernorm"; ["hidden_size"]) | .template |= sub("rmsnorm$"; "fused_add_rmsnorm")),
     (if is_mla and text.q_lora_rank != null then norm(need("q_lora_rank"); "q_a_layernorm"; ["q_lora_rank"]) else empty end),
     (if is_mla then norm(need("kv_lora_rank"); "kv_a_layernorm"; ["kv_lora_rank"]) else empty end),
-    (if head_norm and (is_mla | not) then norm(head_dim; "q_norm, k_norm"; ["head_dim"]) else empty end)
-  else empty end;
+    (if head_norm and is_gqa then (attentions.d as $d | norm($d; "q_norm, k_norm"; ["head_dim"])) else empty end)
+  else {unclear: "rms_norm_eps is missing: the norms are not listed"} end;

@@ -29,8 +29,8 @@ teardown() { [ -z "${HUB:-}" ] || kill "$HUB" 2>/dev/null || true; }
 @test "tools work in a pipe" {
 	snapshot_index
 	n=$(B needed -c - <$C/qwen3-8b.json | B classify --index tmp/index - | B mkdef --print --slug qwen3-8b - | wc -l)
-	[ "$n" -eq 16 ]
-	B needed -c - <$C/qwen3-8b.json | B classify --index tmp/index - | B plan-sessions --index tmp/index - | jq -e '.kernels | length == 16'
+	[ "$n" -eq 22 ]
+	B needed -c - <$C/qwen3-8b.json | B classify --index tmp/index - | B plan-sessions --index tmp/index - | jq -e '.kernels | length == 22'
 }
 
 @test "a full standard output is not silent" {
@@ -153,7 +153,7 @@ jsonschema.validate(json.load(open(sys.argv[1])), json.load(open("tests/manifest
 	rm "$BATS_TEST_TMPDIR/port"
 	hub 200 $C/llama-3.1-8b.json
 	"${M[@]}" CONFIG_SOURCE=auto MODELS="llama-3.1-8b" HF_REPO_ID=a/b onboard
-	jq -e '(has("deferred") | not) and (.kernels | length) == 15' tmp/onboard_llama-3.1-8b_*.json
+	jq -e '(has("deferred") | not) and (.kernels | length) == 21' tmp/onboard_llama-3.1-8b_*.json
 }
 
 @test "Hub: an endless or wrong answer is refused" {

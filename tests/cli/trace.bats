@@ -30,7 +30,7 @@ good() {
 	jq -r .reference $f | grep -qx 'def run(x, kv_indptr):'
 	jq -r .reference $f | grep -q '# not _norm_reference'
 	jq -e '.method == "trace_dump"' prov/norm_h8.json
-	B checkset ds | grep -v 'missing description\|no workload file\|no tag names a model' | { ! grep .; }
+	B checkset ds | grep -v 'missing description\|no workload file\|no tag names a model\|no baseline' | { ! grep .; }
 }
 
 @test "parameters in another order are passed by name" {
@@ -74,11 +74,12 @@ good() {
 	B mkdef --from-trace=A_trace --slug=qwen3-8b --dataset=ds --ours=prov -o r.json k.json
 	jq -r '.traces[] | select(.result == "written") | .definition_name' r.json | sort >got
 	printf '%s\n' fused_add_rmsnorm_h4096 gqa_paged_decode_h32_kv8_d128_ps1 gqa_paged_prefill_causal_h32_kv8_d128_ps1 \
-		gqa_ragged_prefill_causal_h32_kv8_d128 rmsnorm_h4096 top_k_top_p_sampling_from_probs_v151936 | cmp - got
+		gqa_ragged_prefill_causal_h32_kv8_d128 merge_state_h32_d128 rmsnorm_h4096 top_k_top_p_sampling_from_probs_v151936 | cmp - got
+	jq -e '[.traces[] | select(.file | test("renorm|min_p"))] | length == 3 and all(.reason | test("declared as one value"))' r.json
 	jq -e '.tags | index("model:qwen3-8b") and index("tp:1")' ds/definitions/gqa_paged/gqa_paged_decode_h32_kv8_d128_ps1.json
 	# mkdef by hand leaves them, and says how they came about
 	B mkdef --slug=qwen3-8b --dataset=ds --ours=prov -o m.json k.json
-	jq -e '[.definitions[] | select(.method == "trace_dump")] | length == 6' m.json
+	jq -e '[.definitions[] | select(.method == "trace_dump")] | length == 7' m.json
 }
 
 @test "an HND cache is told from a cache without page axis by the model's page sizes" {

@@ -21,18 +21,21 @@ struct check {
 	const char *dataset;
 	int dirfd;		/* of the dataset, open */
 	const char *kernels;	/* the catalogue, for names; or NULL */
-	json_t *findings;
+	json_t *findings;	/* these four are NULL until there is one */
 	size_t errors, warnings;
 	/* where the input at hand stands */
 	const char *section, *definition, *file;
 	size_t line;
-	json_t *uuids;		/* of the whole dataset: uuid -> file */
-	json_t *used_blobs;	/* path below the dataset -> true */
+	json_t *uuids;		/* met here: [{uuid, line}] */
+	json_t *used_blobs;	/* met here: [path below the dataset] */
+	json_t *covered;	/* workloads that a trace is of: {uuid: true} */
 	json_t *templates;	/* of the catalogue, loaded once */
 	char *blob_path;	/* the blob read last; its inputs share it */
 	struct safetensors blob;
 };
 
+/* Drops findings, uuids, used_blobs and covered, and closes the blob. */
+void check_release(struct check *c);
 void check_error(struct check *c, const char *fmt, ...) PRINTF(2, 3);
 void check_warn(struct check *c, const char *fmt, ...) PRINTF(2, 3);
 
@@ -45,6 +48,6 @@ void check_solution(struct check *c, const json_t *s, const char *author,
 		    const json_t *definitions);
 /* solutions: name -> author */
 void check_trace(struct check *c, const json_t *line, const json_t *solutions,
-		 const char *author, json_t *covered);
+		 const char *author);
 
 #endif

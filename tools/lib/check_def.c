@@ -24,6 +24,8 @@ static void add(struct check *c, const char *level, const char *fmt,
 		json_object_set_new(o, "message",
 				    json_string("(a message with bytes that"
 						" are no UTF-8)"));
+	if (!c->findings)
+		c->findings = json_array();
 	json_array_append_new(c->findings, o);
 	strbuf_release(&sb);
 }

@@ -135,7 +135,7 @@ static void check_evaluation(struct check *c, const json_t *e)
 }
 
 void check_trace(struct check *c, const json_t *line, const json_t *solutions,
-		 const char *author, json_t *covered)
+		 const char *author)
 {
 	const char *sol = json_get_str(line, "solution"), *owner;
 	const json_t *e = json_object_get(line, "evaluation");
@@ -151,8 +151,10 @@ void check_trace(struct check *c, const json_t *line, const json_t *solutions,
 	if (!owner)
 		check_error(c, "solution '%s' is not known", sol);
 	check_evaluation(c, e);
+	if (!c->covered)
+		c->covered = json_object();
 	if (*uuid)
-		json_object_set_new(covered, uuid, json_true());
+		json_object_set_new(c->covered, uuid, json_true());
 	if (!baseline)
 		return;
 	c->section = "baseline";

@@ -100,6 +100,23 @@ static int open_beneath(int dirfd, const char *path)
 	return (int)syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
 }
 
+static void close_blob(struct check *c)
+{
+	if (c->blob_path)
+		st_close(&c->blob);
+	free(c->blob_path);
+	c->blob_path = NULL;
+}
+
+void check_release(struct check *c)
+{
+	close_blob(c);
+	json_decref(c->findings);
+	json_decref(c->uuids);
+	json_decref(c->used_blobs);
+	json_decref(c->covered);
+}
+
 /* The blob in c->blob, opened unless it was the last; false: a finding. */
 static bool get_blob(struct check *c, const char *name, const char *rel)
 {
@@ -108,11 +125,7 @@ static bool get_blob(struct check *c, const char *name, const char *rel)
 
 	if (c->blob_path && !strcmp(c->blob_path, rel))
 		return true;
-	if (c->blob_path) {
-		st_close(&c->blob);
-		free(c->blob_path);
-		c->blob_path = NULL;
-	}
+	close_blob(c);
 	fd = open_beneath(c->dirfd, rel);
 	if (fd < 0 && (errno == EXDEV || errno == ELOOP))
 		check_error(c, "input '%s': path '%s' leaves the dataset",
@@ -181,7 +194,9 @@ static void check_blob(struct work *w, const char *name, const json_t *spec,
 			    name, path);
 		return;
 	}
-	json_object_set_new(w->c->used_blobs, rel, json_true());
+	if (!w->c->used_blobs)
+		w->c->used_blobs = json_array();
+	json_array_append_new(w->c->used_blobs, json_string(rel));
 	if (get_blob(w->c, name, rel))
 		hold_blob(w, name, spec, &w->c->blob, key, in);
 }
@@ -366,11 +381,12 @@ static void check_uuid(struct check *c, const json_t *work)
 
 	if (!uuid || !*uuid)
 		check_error(c, "the workload has no uuid");
-	else if (json_object_get(c->uuids, uuid))
-		check_error(c, "uuid %s is also in %s", uuid,
-			    json_get_str(c->uuids, uuid));
-	else
-		json_object_set_new(c->uuids, uuid, json_string(c->file));
+	else {
+		if (!c->uuids)
+			c->uuids = json_array();
+		json_array_append_new(c->uuids, json_pack("{s:s, s:I}", "uuid",
+				      uuid, "line", (json_int_t)c->line));
+	}
 }
 
 static bool check_inputs(struct work *w, const json_t *inputs)

@@ -27,17 +27,59 @@ json_t *kernels_op_types(const char *dir, struct strbuf *err)
 	return sorted;
 }
 
+/* o over base; null removes what base has. */
+static void overlay(json_t *base, const json_t *o)
+{
+	const char *key;
+	json_t *v, *had;
+
+	json_object_foreach((json_t *)o, key, v) {
+		had = json_object_get(base, key);
+		if (json_is_object(had) && json_is_object(v))
+			overlay(had, v);
+		else if (had && json_is_null(v))
+			json_object_del(base, key);
+		else
+			json_object_set(base, key, v);
+	}
+}
+
+/* The JSON of NAME over that of what it extends, and so on. */
+static json_t *load_chain(struct kernel_template *t, const char *op,
+			  const char *name, struct strbuf *err)
+{
+	struct strbuf path = STRBUF_INIT;
+	json_t *own, *base;
+	const char *extends;
+
+	if (t->nbases == ARRAY_SIZE(t->bases)) {
+		strbuf_addf(err, "%s: extends too many", t->file);
+		return NULL;
+	}
+	strbuf_addf(&path, "%s/%s/%s", t->dir, op, name);
+	t->bases[t->nbases++] = xstrdup(path.buf);
+	strbuf_addstr(&path, ".json");
+	own = json_load_path(path.buf, 1 << 20, err);
+	strbuf_release(&path);
+	extends = json_get_str(own, "extends");
+	if (!extends)
+		return own;
+	base = load_chain(t, op, extends, err);
+	if (base)
+		overlay(base, own);
+	json_decref(own);
+	return base;
+}
+
 int kernel_template_load(struct kernel_template *t, const char *dir,
 			 const char *op, const char *name, struct strbuf *err)
 {
 	struct strbuf sb = STRBUF_INIT;
 
-	strbuf_addf(&sb, "%s/%s/%s", dir, op, name);
-	t->base = strbuf_detach(&sb);
-	t->dir = xstrdup(dir);
-	strbuf_addf(&sb, "%s.json", t->base);
+	*t = (struct kernel_template){ .dir = xstrdup(dir) };
+	strbuf_addf(&sb, "%s/%s/%s.json", dir, op, name);
 	t->file = strbuf_detach(&sb);
-	t->json = json_load_path(t->file, 1 << 20, err);
+	t->json = load_chain(t, op, name, err);
 	if (t->json && json_need_str(t->json, "name", t->file, err) &&
 	    json_need_array(t->json, "fi_api", t->file, err) &&
 	    json_need_object(t->json, "definition", t->file, err))
@@ -48,11 +90,14 @@ int kernel_template_load(struct kernel_template *t, const char *dir,
 
 void kernel_template_release(struct kernel_template *t)
 {
+	size_t i;
+
 	json_decref(t->json);
 	free(t->file);
-	free(t->base);
 	free(t->dir);
-	*t = (struct kernel_template){ NULL, NULL, NULL, NULL };
+	for (i = 0; i < t->nbases; i++)
+		free(t->bases[i]);
+	*t = (struct kernel_template){ .json = NULL };
 }
 
 static bool put_value(struct strbuf *sb, const json_t *v)
@@ -226,10 +271,14 @@ static json_t *make_axes(const json_t *pattern, const json_t *axes,
 	return out;
 }
 
-/* A line "# part: NAME" stands for DIR/parts/NAME.py. */
-static int add_parts(struct strbuf *out, const char *src, const char *dir,
-		     struct strbuf *err)
+/*
+ * A line "# part: NAME" stands for DIR/parts/NAME.py, or for the part that
+ * the template names instead.
+ */
+static int add_parts(struct strbuf *out, const char *src,
+		     const struct kernel_template *t, struct strbuf *err)
 {
+	const json_t *instead = json_object_get(t->json, "parts");
 	static const char mark[] = "# part: ";
 
 	while (*src) {
@@ -237,13 +286,16 @@ static int add_parts(struct strbuf *out, const char *src, const char *dir,
 
 		if (!strncmp(src, mark, sizeof(mark) - 1)) {
 			struct strbuf path = STRBUF_INIT, part = STRBUF_INIT;
+			char *name = xstrndup(src + sizeof(mark) - 1,
+					      n - (sizeof(mark) - 1));
+			const char *other = json_get_str(instead, name);
 			int ret;
 
-			strbuf_addf(&path, "%s/parts/%.*s.py", dir,
-				    (int)(n - (sizeof(mark) - 1)),
-				    src + sizeof(mark) - 1);
+			strbuf_addf(&path, "%s/parts/%s.py", t->dir,
+				    other ? other : name);
 			ret = strbuf_read_file(&part, path.buf, err);
 			strbuf_add(out, part.buf, part.len);
+			free(name);
 			strbuf_release(&path);
 			strbuf_release(&part);
 			if (ret)
@@ -258,23 +310,79 @@ static int add_parts(struct strbuf *out, const char *src, const char *dir,
 	return 0;
 }
 
-static json_t *make_reference(const struct kernel_template *t,
-			      const json_t *values, struct strbuf *err)
+char *kernel_text(const struct kernel_template *t, const char *suffix,
+		  const json_t *values, struct strbuf *err)
 {
 	struct strbuf path = STRBUF_INIT, src = STRBUF_INIT_MAX(1 << 20);
 	struct strbuf out = STRBUF_INIT, whole = STRBUF_INIT;
-	json_t *j = NULL;
+	char *text = NULL;
+	size_t i;
 
-	strbuf_addf(&path, "%s.py", t->base);
+	for (i = 0; i < t->nbases; i++) {
+		strbuf_reset(&path);
+		strbuf_addf(&path, "%s%s", t->bases[i], suffix);
+		if (!access(path.buf, R_OK))
+			break;
+	}
 	if (!strbuf_read_file(&src, path.buf, err) &&
-	    !add_parts(&whole, src.buf, t->dir, err) &&
+	    !add_parts(&whole, src.buf, t, err) &&
 	    !fill(&out, whole.buf, values, path.buf, err))
-		j = json_string(out.buf);
+		text = xstrdup(out.buf);
 	strbuf_release(&path);
 	strbuf_release(&src);
 	strbuf_release(&whole);
 	strbuf_release(&out);
-	return j;
+	return text;
+}
+
+/* What fills the placeholders. */
+static json_t *values_of(const char *op, const char *name,
+			 const struct kernel_use *use)
+{
+	json_t *values = json_deep_copy(use->axes);
+
+	json_object_update(values, (json_t *)use->params);
+	json_object_set_new(values, "model", json_string(use->display));
+	json_object_set_new(values, "definition_name", json_string(name));
+	json_object_set_new(values, "op_type", json_string(op));
+	return values;
+}
+
+char *kernel_test(const struct kernel_template *t, const char *op,
+		  const char *name, const struct kernel_use *use,
+		  struct strbuf *err)
+{
+	json_t *values = values_of(op, name, use);
+	char *text = kernel_text(t, "_test.py", values, err);
+
+	json_decref(values);
+	return text;
+}
+
+json_t *kernel_solution(const struct kernel_template *t, const char *op,
+			const char *name, const struct kernel_use *use,
+			struct strbuf *err)
+{
+	json_t *values = values_of(op, name, use), *sol = NULL;
+	char *text = kernel_text(t, "_baseline.py", values, err);
+	bool flashinfer = text && strstr(text, "import flashinfer");
+	struct strbuf sb = STRBUF_INIT;
+
+	strbuf_addf(&sb, "flashinfer_wrapper_%s", name);
+	if (text)
+		sol = json_pack("{s:s, s:s, s:s, s:s, s:{s:s, s:[s], s:s, s:o,"
+			" s:b}, s:[{s:s, s:s}]}", "name", sb.buf, "definition",
+			name, "author", "baseline", "description", flashinfer ?
+			"Wraps the kernel of FlashInfer." : "Wraps PyTorch.",
+			"spec", "language", "python", "target_hardware",
+			"cuda", "entry_point", "main.py::run", "dependencies",
+			flashinfer ? json_pack("[s]", "flashinfer") :
+			json_array(), "destination_passing_style", false,
+			"sources", "path", "main.py", "content", text);
+	json_decref(values);
+	strbuf_release(&sb);
+	free(text);
+	return sol;
 }
 
 json_t *kernel_definition(const struct kernel_template *t, const char *op,
@@ -282,13 +390,12 @@ json_t *kernel_definition(const struct kernel_template *t, const char *op,
 			  struct strbuf *err)
 {
 	json_t *pattern = json_object_get(t->json, "definition");
-	json_t *values = json_deep_copy(use->axes), *filled, *def, *v;
+	json_t *values = values_of(op, name, use), *filled, *def, *v;
 	struct strbuf text = STRBUF_INIT;
 	size_t had = err->len;
 	const char *key;
+	char *reference;
 
-	json_object_update(values, (json_t *)use->params);
-	json_object_set_new(values, "model", json_string(use->display));
 	filled = fill_all(pattern, values, t->file, err);
 	def = json_pack("{s:s}", "name", name);
 	json_object_foreach(filled, key, v) {
@@ -308,8 +415,9 @@ json_t *kernel_definition(const struct kernel_template *t, const char *op,
 			json_object_set(def, key, v);
 		}
 	}
-	v = make_reference(t, values, err);
-	json_object_set_new(def, "reference", v ? v : json_null());
+	reference = kernel_text(t, ".py", values, err);
+	json_object_set_new(def, "reference", json_string(reference));
+	free(reference);
 	json_decref(filled);
 	json_decref(values);
 	strbuf_release(&text);

@@ -8,13 +8,17 @@
  *	fi_method	of a class: the method that runs (default "run")
  *	fi_needed	false: plain PyTorch serves it, no FlashInfer kernel
  *	layer		SGLang file that runs it, under python/sglang/srt/
+ *	extends		another template of the folder: its JSON under this
+ *			one (null removes a key), its .py where this one has
+ *			none
+ *	parts		{part: another part to take in its place}
  *	definition	the Definition without name, op_type and reference;
  *			const axes have no value; strings may hold @{...}
  * OP/TEMPLATE.py is its reference, run() in PyTorch, also with @{...}; a line
  * "# part: NAME" stands for parts/NAME.py, what several references share.
  *
- * Placeholders: every const axis, the params of the rule (eps), and model,
- * the display name of the model. In "tags" an entry "@models" becomes one
+ * Placeholders: every const axis, the params of the rule (eps), model, the
+ * display name of the model, definition_name and op_type. In "tags" an entry "@models" becomes one
  * model: tag a model, "@tp" and "@ep" one tag a size.
  */
 #ifndef ONBOARD_KERNELS_H
@@ -25,8 +29,9 @@
 struct kernel_template {
 	json_t *json;
 	char *file;		/* path of the JSON, for messages */
-	char *base;		/* the same without ".json" */
 	char *dir;		/* of the catalogue */
+	char *bases[4];		/* DIR/OP/NAME: its own, then what it extends */
+	size_t nbases;
 };
 
 /* Names of the folders with a shapes.jq, sorted; NULL with a sentence. */
@@ -39,6 +44,13 @@ bool kernel_name_ok(const char *name);
 /* The definition's name for these constants; the caller's to free. */
 char *kernel_name(const struct kernel_template *t, const json_t *axes,
 		  const json_t *params, struct strbuf *err);
+
+/*
+ * The text of TEMPLATE<suffix> (".py"), its own or that of what it extends,
+ * with parts and values in place; the caller's to free, NULL with a sentence.
+ */
+char *kernel_text(const struct kernel_template *t, const char *suffix,
+		  const json_t *values, struct strbuf *err);
 
 /* What a definition is made for. */
 struct kernel_use {
@@ -54,6 +66,16 @@ struct kernel_use {
 json_t *kernel_definition(const struct kernel_template *t, const char *op,
 			  const char *name, const struct kernel_use *use,
 			  struct strbuf *err);
+/*
+ * Beside it: the text of its reference test (TEMPLATE_test.py), and the
+ * Solution that wraps FlashInfer (TEMPLATE_baseline.py), author "baseline".
+ */
+char *kernel_test(const struct kernel_template *t, const char *op,
+		  const char *name, const struct kernel_use *use,
+		  struct strbuf *err);
+json_t *kernel_solution(const struct kernel_template *t, const char *op,
+			const char *name, const struct kernel_use *use,
+			struct strbuf *err);
 /*
  * The same for an entry of kernels.json and one model: a pure function of
  * that model's files, whoever else needs the kernel.

@@ -55,6 +55,18 @@ static int pread_all(int fd, void *buf, size_t n, uint64_t at)
 	return 0;
 }
 
+/* Header and small tensors come with the first read. */
+#define HEAD 4096
+
+static int st_read(const struct safetensors *st, void *buf, size_t n,
+		   uint64_t at)
+{
+	if (at + n > st->head_len)
+		return pread_all(st->fd, buf, n, at);
+	memcpy(buf, st->head + at, n);
+	return 0;
+}
+
 int st_open(struct safetensors *st, const char *path, struct strbuf *err)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -69,7 +81,6 @@ int st_open(struct safetensors *st, const char *path, struct strbuf *err)
 int st_open_fd(struct safetensors *st, int fd, const char *path,
 	       struct strbuf *err)
 {
-	unsigned char len[8];
 	uint64_t n = 0;
 	struct stat s;
 	char *text;
@@ -82,13 +93,16 @@ int st_open_fd(struct safetensors *st, int fd, const char *path,
 		goto fail;
 	}
 	st->file_size = (uint64_t)s.st_size;
-	if (!S_ISREG(s.st_mode) || pread_all(st->fd, len, 8, 0)) {
+	st->head_len = st->file_size < HEAD ? st->file_size : HEAD;
+	st->head = xmalloc(HEAD);
+	if (!S_ISREG(s.st_mode) || st->head_len < 8 ||
+	    pread_all(st->fd, st->head, st->head_len, 0)) {
 		strbuf_addf(err, "%s is no safetensors file: it has no"
 			    " header", path);
 		goto fail;
 	}
 	for (i = 7; i >= 0; i--)
-		n = n << 8 | len[i];
+		n = n << 8 | (unsigned char)st->head[i];
 	if (n > MAX_HEADER || n + 8 > st->file_size) {
 		strbuf_addf(err, "%s is no safetensors file, or cut: its"
 			    " header would have %llu bytes", path,
@@ -96,7 +110,7 @@ int st_open_fd(struct safetensors *st, int fd, const char *path,
 		goto fail;
 	}
 	text = xmalloc(n);
-	if (pread_all(st->fd, text, n, 8)) {
+	if (st_read(st, text, n, 8)) {
 		strbuf_addf(err, "unable to read %s: %s", path,
 			    strerror(errno));
 		free(text);
@@ -119,6 +133,7 @@ void st_close(struct safetensors *st)
 	if (st->fd >= 0)
 		close(st->fd);
 	json_decref(st->header);
+	free(st->head);
 	*st = (struct safetensors){ .fd = -1 };
 }
 
@@ -182,7 +197,7 @@ int64_t *st_ints(const struct safetensors *st, const struct st_tensor *t,
 		return NULL;
 	}
 	raw = xmalloc(t->size);
-	if (pread_all(st->fd, raw, t->size, t->offset)) {
+	if (st_read(st, raw, t->size, t->offset)) {
 		strbuf_addf(err, "unable to read a tensor: %s",
 			    strerror(errno));
 		free(raw);

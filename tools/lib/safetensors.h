@@ -25,6 +25,8 @@ struct safetensors {
 	int fd;
 	json_t *header;
 	uint64_t data, file_size;
+	char *head;			/* the first bytes of the file */
+	size_t head_len;
 };
 
 /* 0, or -1 with a sentence in err. */

@@ -420,6 +420,36 @@ static void add_tags(json_t *d, const struct tracedef *t, const json_t *k)
 	strbuf_release(&sb);
 }
 
+/*
+ * The dumper declares some inputs as one value whatever was passed; engines
+ * pass one a row. Such a dump would not fit the calls.
+ */
+static int hold_kinds(const json_t *d, const struct tracedef *t,
+		      const json_t *entry, struct strbuf *err)
+{
+	struct kernel_template k;
+	const char *name;
+	json_t *v, *other;
+
+	if (kernel_template_load(&k, t->kernels, json_get_str(d, "op_type"),
+				 json_get_str(entry, "template"), err))
+		return -1;
+	json_object_foreach(json_object_get(json_object_get(k.json,
+			    "definition"), "inputs"), name, v) {
+		other = json_object_get(json_object_get(d, "inputs"), name);
+		if (other && json_is_null(json_object_get(v, "shape")) !=
+		    json_is_null(json_object_get(other, "shape")))
+			strbuf_addf(err, "input '%s' is declared as %s, the"
+				    " kernel takes %s", name, json_is_null(
+				    json_object_get(v, "shape")) ? "a tensor"
+				    : "one value", json_is_null(
+				    json_object_get(v, "shape")) ? "one value"
+				    : "a tensor");
+	}
+	kernel_template_release(&k);
+	return err->len ? -1 : 0;
+}
+
 int tracedef_normalise(json_t *d, const struct tracedef *t,
 		       const json_t **entry, const char **repair,
 		       struct strbuf *err)
@@ -452,5 +482,5 @@ int tracedef_normalise(json_t *d, const struct tracedef *t,
 			    json_get_str(d, "name")))
 			*entry = k;
 	add_tags(d, t, *entry);
-	return 0;
+	return *entry ? hold_kinds(d, t, *entry, err) : 0;
 }

@@ -1,0 +1,19 @@
+import flashinfer
+import torch
+
+
+# part: workspace
+
+
+# part: limits
+
+
+@torch.no_grad()
+def run(q, k_cache, v_cache, qo_indptr, kv_indptr, kv_indices, kv_last_page_len, sm_scale):
+    last = kv_last_page_len
+    wrapper = flashinfer.BatchPrefillWithPagedKVCacheWrapper(workspace(q.device), "NHD")
+    wrapper.plan(
+        qo_indptr, kv_indptr, kv_indices, last, @{num_qo_heads}, @{num_kv_heads}, @{head_dim}, @{page_size},
+        causal=True, q_data_type=q.dtype, kv_data_type=k_cache.dtype, sm_scale=float(sm_scale), **LIMITS,
+    )
+    return wrapper.run(q, (k_cache, v_cache), return_lse=True)

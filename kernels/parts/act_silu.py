@@ -1,0 +1,2 @@
+def act(x):
+    return x * torch.sigmoid(x)

@@ -1,0 +1,1 @@
+act_and_mul = flashinfer.activation.silu_and_mul

@@ -1,0 +1,2 @@
+def activated(x):
+    return F.gelu(x, approximate="tanh")

@@ -1,0 +1,1 @@
+activated = F.silu

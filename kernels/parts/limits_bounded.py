@@ -1,0 +1,1 @@
+LIMITS = {"window_left": @{window} - 1, "logits_soft_cap": float(@{cap})}

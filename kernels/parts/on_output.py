@@ -1,0 +1,1 @@
+ON_INPUT = False
