@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .SECONDEXPANSION:
-.PHONY: FORCE checkset all help onboard discover repos status outbox snapshot check \
+.PHONY: FORCE checkset coverage all help onboard discover repos status outbox snapshot check \
 	check-quick check-peers check-asan bench clean distclean plan
 FORCE:
 
@@ -127,7 +127,7 @@ $(call each,needed.json): $(run)/%/needed.json: $(run)/%/serving.json $(kernel_f
 $(call each,kernels.json): $(run)/%/kernels.json: $(run)/%/needed.json $(filter-out %_bench.json %_cookbook.json,$(indexes)) $B/bin/classify
 	$(call say,CLASSIFY) $B/bin/classify $(failed) --kernels=kernels --index=$T/index -o $@ $<
 
-$(call each,definitions.json): $(run)/%/definitions.json: $(run)/%/kernels.json $(kernel_files) $B/bin/mkdef
+$(call each,definitions.json): $(run)/%/definitions.json: $(run)/%/kernels.json $(kernel_files) $B/bin/mkdef $$(wildcard $(run)/$$*/url/*.issue)
 	$(call say,MKDEF) $B/bin/mkdef $(failed) --kernels=kernels --ours=$T/definitions \
 		--dataset=$T/flashinfer-trace --list=$(run)/$*/definitions.list -o $@ $<
 
@@ -181,6 +181,19 @@ discover: $B/bin/discover $B/bin/fetch-repos $T/sources.vars $(indexes)
 	for n in sglang sgl_cookbook flashinfer_bench; do $B/bin/index-apis --repos=$T/repos.json \
 		--wish=manifests/repos.json --root=$T --snapshot=$(SNAPSHOT) -o $T/index/$$n.json $$n; done; \
 	$B/bin/discover --root=$T --repos=$T/repos.json --index=$T/index --since='$(SINCE)' -o $T/discovered.json
+
+# every way to serve: which names the config bears out at all
+$(call each,possible.json): $(run)/%/possible.json: $(run)/%/serving.json $(kernel_files) $B/bin/needed
+	$(call say,SHAPES) printf '{"tp":[1,2,4,8,16,32],"ep":[1,2,4,8,16,32,64],"page_sizes":[1,16,32,64]}' | \
+		$B/bin/needed $(failed) --kernels=kernels --config=$(run)/$*/config.json --serving=- -o $@
+page := $T/flashinfer-bench/docs/model_coverage.mdx
+$(call each,coverage.mdx): $(run)/%/coverage.mdx: $(run)/%/sessions.json $(run)/%/possible.json $T/index/flashinfer_bench.json $B/bin/coverage
+	$(call say,COVERAGE) $B/bin/coverage $(failed) --run=$(run)/$* --index=$T/index/flashinfer_trace.json \
+		--possible=$(run)/$*/possible.json --page=$(page) --report=$(run)/$*/coverage.json -o $@
+#:   coverage     the coverage page brought up to date for each MODEL, as a diff
+coverage: $(if $(strip $(MODELS)),,need-model) $(call each,coverage.mdx)
+	@for m in $(MODELS); do diff -u --label a/docs/model_coverage.mdx --label b/docs/model_coverage.mdx \
+		$(page) $(run)/$$m/coverage.mdx || [ $$? -eq 1 ]; done
 
 #:   snapshot     make manifests/snapshot anew from the trees at hand (SHARED=)
 snapshot: $(indexes)

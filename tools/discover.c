@@ -2,11 +2,13 @@
  * discover - models that are new upstream.
  *
  * Candidates are model files added to SGLang that register an entry class,
- * and cookbook pages added, both since a date, in the history of the clones;
- * what the coverage page tracks already is left out. The oldest commit that
+ * cookbook pages added, both since a date, in the history of the clones,
+ * and what trends on the Hub if it answers; what the coverage page tracks
+ * already is left out. The oldest commit that
  * a shallow clone holds is no evidence: everything in it looks added.
  */
 #include "lib/die.h"
+#include "lib/http.h"
 #include "lib/git.h"
 #include "lib/json.h"
 #include "lib/model.h"
@@ -19,7 +21,8 @@ static bool slugs_only;
 static const struct tool tool = {
 	"--repos=FILE --index=DIR [--root=DIR] [--since=DATE] [-o FILE]",
 	"Find models that are new in SGLang or in the cookbook.",
-	"the clones' history, DIR/{sglang,sgl_cookbook,flashinfer_bench}.json",
+	"the clones' history, the Hub's trending list if it answers,\n"
+	"        DIR/{sglang,sgl_cookbook,flashinfer_bench}.json",
 	"{since, candidates: [{slug, hf_repo_id, source, file, commit, date,\n"
 	"        classes}], tracked: [...], notes: [...]}"
 };
@@ -62,58 +65,24 @@ static void note(const char *fmt, ...)
 	strbuf_release(&sb);
 }
 
-/* "Llama 3.1/3.3 70B" tracks llama-3.1-70b and llama-3.3-70b. */
 static bool is_tracked(const char *slug)
 {
-	struct strbuf want = STRBUF_INIT, name = STRBUF_INIT;
-	bool yes = false;
 	json_t *v;
 	size_t i;
 
-	model_family_of(&want, slug);
-	json_array_foreach(coverage, i, v) {
-		const char *s = json_string_value(v), *p;
-		size_t head = strcspn(s, "/");
-
-		for (p = s; p && !yes; p = strchr(p, '/')) {
-			const char *q;
-
-			p += *p == '/';
-			strbuf_reset(&name);
-			/* what stands before the slash holds for both sides */
-			if (p != s) {
-				size_t keep = head;
-
-				while (keep && s[keep - 1] != ' ')
-					keep--;
-				strbuf_add(&name, s, keep);
-			}
-			strbuf_add(&name, p, strcspn(p, "/"));
-			if (p == s && s[head] && strchr(s + head, ' '))
-				strbuf_addstr(&name, strchr(s + head, ' '));
-			for (q = name.buf; *q; q++)
-				name.buf[q - name.buf] = *q == ' ' ? '-' : *q;
-			{
-				struct strbuf fam = STRBUF_INIT;
-
-				model_family_of(&fam, name.buf);
-				yes = !strcmp(fam.buf, want.buf);
-				strbuf_release(&fam);
-			}
-		}
-	}
-	strbuf_release(&want);
-	strbuf_release(&name);
-	return yes;
+	json_array_foreach(coverage, i, v)
+		if (model_page_covers(json_string_value(v), slug))
+			return true;
+	return false;
 }
 
 static void add(const char *slug, const char *hub_id, const char *source,
 		const char *file, const char *commit, const char *date,
 		json_t *classes)
 {
-	json_t *o = json_pack("{s:s, s:s?, s:s, s:s, s:s#, s:s, s:o}", "slug",
+	json_t *o = json_pack("{s:s, s:s?, s:s, s:s, s:s%, s:s, s:o}", "slug",
 		slug, "hf_repo_id", hub_id, "source", source, "file", file,
-		"commit", commit, 7, "date", date, "classes",
+		"commit", commit, strnlen(commit, 7), "date", date, "classes",
 		classes ? classes : json_array());
 	json_t *v;
 	size_t i;
@@ -172,6 +141,55 @@ static void from_cookbook(const json_t *index, const char *file,
 		}
 		strbuf_release(&slug);
 	}
+}
+
+/*
+ * What trends on the Hub, where there is a network: text models whose
+ * architecture SGLang serves. Without a network that is a note.
+ */
+static void from_hub(const json_t *sglang)
+{
+	struct strbuf url = STRBUF_INIT, body = STRBUF_INIT;
+	struct strbuf why = STRBUF_INIT;
+	struct http_request rq = { .max = 8 << 20, .tries = 2,
+				   .wait_ms = 1000 };
+	json_t *list = NULL, *v, *models = json_object_get(sglang, "models");
+	long status = 0;
+	size_t i;
+
+	strbuf_addf(&url, "%s/api/models?sort=trendingScore&direction=-1"
+		    "&limit=50&filter=text-generation&expand[]=config"
+		    "&expand[]=createdAt", model_hub_endpoint());
+	rq.url = url.buf;
+	if (!http_get(&rq, &body, &status, &why) && status == 200)
+		list = json_parse(body.buf, body.len, "the list", &why);
+	if (!json_is_array(list))
+		note("the Hub's trending list is left out: %s", why.len ?
+		     why.buf : "it answered with something else");
+	json_array_foreach(list, i, v) {
+		const char *id = json_get_str(v, "id");
+		const char *date = json_get_str(v, "createdAt");
+		json_t *arch = json_object_get(json_object_get(v, "config"),
+					       "architectures");
+		const char *class = json_string_value(json_array_get(arch,
+								      0));
+		struct strbuf slug = STRBUF_INIT;
+
+		if (!id || !model_hub_id_ok(id))
+			continue;
+		model_slug_of(&slug, id);
+		if (!class || !json_object_get(models, class))
+			note("%s trends; SGLang serves no %s", id, class ?
+			     class : "model whose config names no class");
+		else
+			add(slug.buf, id, "hub", url.buf, "", date ?
+			    date : "", json_pack("[s]", class));
+		strbuf_release(&slug);
+	}
+	json_decref(list);
+	strbuf_release(&url);
+	strbuf_release(&body);
+	strbuf_release(&why);
 }
 
 /* Commits at which a shallow clone was cut. */
@@ -259,6 +277,7 @@ int main(int argc, char **argv)
 	scan("sglang", "sglang", "python/sglang/srt/models/*.py", from_sglang);
 	scan("sgl_cookbook", "sgl-cookbook", "data/models/generated/*.yaml",
 	     from_cookbook);
+	from_hub(load("sglang"));
 	all = json_pack("{s:s, s:o, s:o, s:o}", "since", since, "candidates",
 			candidates, "tracked", tracked, "notes", notes);
 	if (slugs_only)

@@ -118,13 +118,6 @@ static char *from_cookbook(const json_t *cookbook)
 	return found;
 }
 
-static const char *endpoint(void)
-{
-	const char *e = getenv("HF_ENDPOINT");
-
-	return e && *e ? e : "https://huggingface.co";
-}
-
 /* The most downloaded model whose name is the slug. */
 static char *from_hub(void)
 {
@@ -138,7 +131,7 @@ static char *from_hub(void)
 	size_t i;
 
 	strbuf_addf(&url, "%s/api/models?limit=50&sort=downloads&search=",
-		    endpoint());
+		    model_hub_endpoint());
 	http_quote(&url, slug);
 	rq.url = url.buf;
 	hub_silent = http_get(&rq, &body, &status, &no) || status != 200;
@@ -223,7 +216,7 @@ static int get_config(const char *id, struct strbuf *sb, struct strbuf *url,
 	int ret;
 
 	strbuf_reset(url);
-	strbuf_addf(url, "%s/", endpoint());
+	strbuf_addf(url, "%s/", model_hub_endpoint());
 	http_quote(url, id);
 	strbuf_addstr(url, "/resolve/");
 	http_quote(url, revision);

@@ -11,6 +11,7 @@
 #include "lib/check.h"
 #include "lib/die.h"
 #include "lib/kernels.h"
+#include "lib/model.h"
 #include "lib/opt.h"
 #include "lib/outfile.h"
 #include "lib/sha256.h"
@@ -49,7 +50,7 @@ static const struct option options[] = {
 };
 
 static struct strbuf err = STRBUF_INIT;
-static const char *slug, *display;
+static const char *slug, *display, *run_dir = ".";
 
 static char *text(const char *fmt, ...)
 {
@@ -66,13 +67,20 @@ static char *text(const char *fmt, ...)
 static json_t *want_of(const json_t *k)
 {
 	bool missing = !strcmp(json_get_str(k, "fi_status"), "fi_missing");
-
-	return json_pack("{s:s, s:s, s:O, s:O, s:O, s:O, s:b}", "display",
+	char *note = model_issue_note(run_dir, json_get_str(k,
+						"definition_name"));
+	json_t *want = json_pack("{s:s, s:s, s:O, s:O, s:O, s:O, s:b}",
+			 "display",
 			 display, "template", json_get_str(k, "template"),
 			 "axes", json_object_get(k, "axes"), "params",
 			 json_object_get(k, "params"), "tp",
 			 json_object_get(k, "tp"), "ep",
 			 json_object_get(k, "ep"), "unverified", missing);
+
+	if (note)
+		json_object_set_new(want, "note", json_string(note));
+	free(note);
+	return want;
 }
 
 /* The files of a definition, in the order in which they are written. */
@@ -284,8 +292,7 @@ static const char *write_one(const json_t *k, const char **method,
 /* Our own validator has the last word: its first error is the reason. */
 static bool valid(const json_t *d)
 {
-	struct check c = { .dataset = dataset, .findings = json_array(),
-			   .templates = json_array() };
+	struct check c = { .dataset = dataset, .templates = json_array() };
 	json_t *v;
 	size_t i;
 
@@ -294,7 +301,7 @@ static bool valid(const json_t *d)
 	json_array_foreach(c.findings, i, v)
 		if (!err.len && !strcmp(json_get_str(v, "level"), "error"))
 			strbuf_addstr(&err, json_get_str(v, "message"));
-	json_decref(c.findings);
+	check_release(&c);
 	json_decref(c.templates);
 	return !c.errors;
 }
@@ -394,7 +401,8 @@ static void find_names(const char *kernels_path)
 
 	slug = slug_arg;
 	display = display_arg;
-	path = text("%s/serving.json", dirname(copy));
+	run_dir = dirname(copy);
+	path = text("%s/serving.json", run_dir);
 	j = strcmp(kernels_path, "-") ? json_load_path(path, 1 << 20, &no)
 				      : NULL;
 	if (!slug)

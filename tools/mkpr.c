@@ -3,11 +3,13 @@
  *
  * For each definition that we wrote: the dataset pull request (title, body,
  * the definition), the coverage pull request (title, body), and for what
- * FlashInfer lacks the kernel request (title, labels, body). Nothing is sent; everything
+ * FlashInfer lacks the kernel request (title, labels, body), for an API
+ * without a trace template the request for one. Nothing is sent; everything
  * can be read first. All of it is a pure function of this model's run.
  */
 #include "lib/die.h"
 #include "lib/kernels.h"
+#include "lib/model.h"
 #include "lib/opt.h"
 #include "lib/outfile.h"
 
@@ -21,7 +23,7 @@ static const struct tool tool = {
 	"--run=DIR --repos=FILE --index=DIR --outbox=DIR [-o FILE]",
 	"Lay out the pull requests of a model's new definitions.",
 	"DIR/{serving,kernels,definitions,sessions}.json, repos.json, templates",
-	"OUTBOX/NAME/{dataset,coverage,issue}/, and a list of what lies there"
+	"OUTBOX/NAME/{dataset,coverage,issue,trace-template}/, and a list of what lies there"
 };
 
 static const struct option options[] = {
@@ -70,6 +72,33 @@ static void put(const char *name, const char *file, const struct strbuf *sb)
 	strbuf_release(&path);
 }
 
+/* The reference test, and the solution that wraps FlashInfer if it can. */
+static void companions(const json_t *k, const char *name, const char *op)
+{
+	struct strbuf sb = STRBUF_INIT, file = STRBUF_INIT;
+	json_t *sol = NULL;
+	char *test = kernel_companions_for(kernels_dir, k, slug, display,
+					   &sol, &err);
+
+	if (!test)
+		die(EX_REFUSED, "%s", err.buf);
+	strbuf_addf(&file, "dataset/tests/references/test_%s.py", name);
+	strbuf_addstr(&sb, test);
+	put(name, file.buf, &sb);
+	if (sol) {
+		strbuf_reset(&sb);
+		strbuf_reset(&file);
+		json_print(&sb, sol);
+		strbuf_addf(&file, "dataset/solutions/baseline/%s/%s/"
+			    "flashinfer_wrapper_%s.json", op, name, name);
+		put(name, file.buf, &sb);
+	}
+	json_decref(sol);
+	free(test);
+	strbuf_release(&sb);
+	strbuf_release(&file);
+}
+
 static void dataset(const json_t *k, const char *name, const char *op,
 		    const json_t *session)
 {
@@ -84,6 +113,7 @@ static void dataset(const json_t *k, const char *name, const char *op,
 	json_print(&sb, def);
 	strbuf_addf(&file, "dataset/definitions/%s/%s.json", op, name);
 	put(name, file.buf, &sb);
+	companions(k, name, op);
 	strbuf_reset(&sb);
 	strbuf_addf(&sb, "Add %s: definition + reference test + baseline"
 		    " solution + workloads + traces\n", name);
@@ -224,6 +254,61 @@ static void kernel_request(const json_t *k, const char *name, const char *op)
 	strbuf_release(&sb);
 }
 
+/* For a kernel whose API has no trace template: upstream's request for one. */
+static void trace_template(const json_t *k, const char *name, const char *op)
+{
+	const char *api = json_get_str(k, "fi_api");
+	struct strbuf sb = STRBUF_INIT;
+
+	strbuf_addf(&sb, "trace: add @flashinfer_api(trace=...) for %s\n",
+		    api);
+	put(name, "trace-template/TITLE", &sb);
+	strbuf_reset(&sb);
+	strbuf_addstr(&sb, "enhancement,flashinfer-trace\n");
+	put(name, "trace-template/LABELS", &sb);
+	strbuf_reset(&sb);
+	strbuf_addf(&sb, "## Missing trace template\n\n"
+		    "`%s` already has a working FlashInfer kernel but no"
+		    " `@flashinfer_api(trace=...)`\n"
+		    "template, so flashinfer-bench cannot auto-dump its"
+		    " Definition JSON during a\n"
+		    "`FLASHINFER_TRACE_DUMP=1` run. We had to fall back to"
+		    " manual extraction for\n`%s`.\n\n"
+		    "### What we need\n\n"
+		    "A `TraceTemplate` (see `flashinfer/trace/template.py`"
+		    " and the existing per-family\n"
+		    "modules under `flashinfer/trace/templates/`) attached to"
+		    " the existing `@flashinfer_api`\n"
+		    "decorator on `%s`. The template should declare the full"
+		    " set of axes / inputs /\n"
+		    "outputs so `tests/trace/test_fi_trace_template_"
+		    "consistency.py` passes.\n\n"
+		    "### Reference (manual extraction)\n\n"
+		    "The Definition JSON we hand-wrote for this op while"
+		    " waiting for the trace template:\n"
+		    "- `tmp/flashinfer-trace/definitions/%s/%s.json` (will"
+		    " land in the\n"
+		    "  next flashinfer-trace dataset PR — link from this"
+		    " comment once open).\n"
+		    "- Used by: %s (%s).\n\n", api, display, api, op, name,
+		    display, hub_id);
+	strbuf_addf(&sb, "### Acceptance\n\n"
+		    "- [ ] `@flashinfer_api(trace=...)` attached to `%s`.\n"
+		    "- [ ] Running `FLASHINFER_TRACE_DUMP=1 python"
+		    " tests/trace/example_sglang.py` (or the\n"
+		    "      relevant model harness) emits a JSON for this op"
+		    " with the same `axes` /\n"
+		    "      `inputs` / `outputs` / `name` we wrote by hand.\n"
+		    "- [ ] `pytest tests/trace/ -v` passes.\n\n"
+		    "### Related\n\n"
+		    "- flashinfer-bench onboarding skill: `.claude/skills/"
+		    "extract-kernel-definitions/SKILL.md`\n"
+		    "  Path B → step B4 (this issue is filed by that step).\n",
+		    api);
+	put(name, "trace-template/BODY.md", &sb);
+	strbuf_release(&sb);
+}
+
 /* What an earlier run laid there and this one does not want. */
 static void remove_stale(const json_t *names)
 {
@@ -248,6 +333,7 @@ int main(int argc, char **argv)
 {
 	json_t *serving, *kernels, *defs, *sessions, *names, *d, *k = NULL;
 	size_t i, n;
+	char *note;
 
 	if (opt_parse(argc, argv, &tool, options) != argc)
 		opt_usage("no arguments are taken, only options");
@@ -280,11 +366,17 @@ int main(int argc, char **argv)
 		if (n == json_array_size(kernels))
 			die(EX_REFUSED, "%s/definitions.json: '%s' is not in"
 			    " kernels.json", run_dir, name);
+		note = model_issue_note(run_dir, name);
+		if (note)
+			json_object_set_new(k, "note", json_string(note));
+		free(note);
 		dataset(k, name, json_get_str(k, "op_type"),
 			json_object_get(sessions, name));
 		coverage(name, json_get_str(k, "op_type"));
 		if (!strcmp(json_get_str(k, "fi_status"), "fi_missing"))
 			kernel_request(k, name, json_get_str(k, "op_type"));
+		else if (json_is_false(json_object_get(k, "fi_trace_template")))
+			trace_template(k, name, json_get_str(k, "op_type"));
 		json_array_append_new(names, json_string(name));
 	}
 	remove_stale(names);

@@ -165,17 +165,34 @@ z = zipfile.ZipFile("idx/sglang-9.9.9-py3-none-any.whl"); o = zipfile.ZipFile("i
 # bats test_tags=discover
 @test "discover: exactly the models added in the window, tracked ones left out" {
 	upstream
-	"${M[@]}" SOURCE=git UPSTREAM="$UP" SINCE=2026-06-20 discover
-	jq -r '.candidates[] | select(.source == "sglang") | .file' tmp/discovered.json | sort >got
-	# by hand: files added by the two releases since, that assign EntryClass
-	for c in $(git -C "$UP/sglang.git" log --since=2026-06-20 --format=%H); do
-		git -C "$UP/sglang.git" diff-tree --no-commit-id -r --diff-filter=A --name-only "$c" -- python/sglang/srt/models
-	done | while read -r f; do
-		git -C "$UP/sglang.git" show "HEAD:$f" 2>/dev/null | grep -q '^EntryClass' && echo "$f"
-	done | sort -u >want
-	[ -s want ]
-	jq -r '.tracked[] | select(.source == "sglang") | .file' tmp/discovered.json | sort >tracked
-	sort -u got tracked | cmp - want
+	for since in 2026-06-20 2026-06-01; do
+		"${M[@]}" SOURCE=git UPSTREAM="$UP" SINCE=$since discover
+		jq -r '.candidates[] | select(.source == "sglang") | .file' tmp/discovered.json | sort >got
+		# by hand: files added by the releases since, that assign EntryClass
+		for c in $(git -C "$UP/sglang.git" log --since=$since --format=%H); do
+			git -C "$UP/sglang.git" diff-tree --no-commit-id -r --diff-filter=A --name-only "$c" -- python/sglang/srt/models
+		done | while read -r f; do
+			git -C "$UP/sglang.git" show "HEAD:$f" 2>/dev/null | grep -q '^EntryClass' && echo "$f"
+		done | sort -u >want
+		[ -s want ]
+		jq -r '.tracked[] | select(.source == "sglang") | .file' tmp/discovered.json | sort >tracked
+		sort -u got tracked | cmp - want
+	done
 	"${M[@]}" SOURCE=git UPSTREAM="$UP" SINCE=2026-07-11 discover
 	jq -e '.candidates == [] and (.notes | any(test("sglang: no file added since")))' tmp/discovered.json
+}
+
+@test "discover: what trends on the Hub, when it answers; what SGLang does not serve is said" {
+	upstream
+	cat >list.json <<'EOF'
+[{"id": "Org/Fresh-9B", "createdAt": "2026-07-01T00:00:00.000Z", "config": {"architectures": ["LlamaForCausalLM"]}},
+ {"id": "Qwen/Qwen3-8B", "config": {"architectures": ["Qwen3ForCausalLM"]}},
+ {"id": "Org/Odd", "config": {"architectures": ["OddForCausalLM"]}}, {"id": "Org/None"}, {"id": "../../x"}, 7]
+EOF
+	hub 200 list.json
+	"${M[@]}" SOURCE=git UPSTREAM="$UP" SINCE=2026-07-11 discover
+	jq -e '[.candidates[] | select(.source == "hub") | .slug] == ["fresh-9b"]' tmp/discovered.json
+	jq -e '[.tracked[].slug] == ["qwen3-8b"]' tmp/discovered.json
+	jq -e '.notes | any(test("Org/Odd trends; SGLang serves no OddForCausalLM"))' tmp/discovered.json
+	kill "$HUB"
 }

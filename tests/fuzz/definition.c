@@ -5,8 +5,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct check c = { .dataset = "/nonexistent", .dirfd = -1, .file = "f",
-		.findings = json_array(), .uuids = json_object(),
-		.used_blobs = json_object(), .templates = json_array() };
+		.templates = json_array() };
 	struct strbuf err = STRBUF_INIT;
 	json_t *j = json_parse((const char *)data, size, "f", &err);
 	json_t *d = json_is_array(j) ? json_array_get(j, 0) : j;
@@ -16,9 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (d && check_definition(&c, d, "op", "name"))
 		check_workload(&c, json_array_get(j, 1), d);
 	json_decref(j);
-	json_decref(c.findings);
-	json_decref(c.uuids);
-	json_decref(c.used_blobs);
+	check_release(&c);
 	json_decref(c.templates);
 	strbuf_release(&err);
 	return 0;

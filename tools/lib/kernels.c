@@ -427,20 +427,29 @@ json_t *kernel_definition(const struct kernel_template *t, const char *op,
 	return NULL;
 }
 
+/* As an entry of kernels.json says, for one model. */
+static struct kernel_use use_of(const json_t *entry, const json_t *models,
+				const char *display)
+{
+	const char *fi = json_get_str(entry, "fi_status");
+
+	return (struct kernel_use){ .axes = json_object_get(entry, "axes"),
+		.params = json_object_get(entry, "params"),
+		.display = display, .models = models,
+		.tp = json_object_get(entry, "tp"),
+		.ep = json_object_get(entry, "ep"),
+		.note = json_get_str(entry, "note"),
+		.unverified = fi && !strcmp(fi, "fi_missing") };
+}
+
 json_t *kernel_definition_for(const char *dir, const json_t *entry,
 			      const char *slug, const char *display,
 			      struct strbuf *err)
 {
 	const char *op = json_get_str(entry, "op_type");
-	const char *fi = json_get_str(entry, "fi_status");
 	json_t *models = json_pack("[s]", slug), *def = NULL;
+	struct kernel_use use = use_of(entry, models, display);
 	struct kernel_template t;
-	struct kernel_use use = { .axes = json_object_get(entry, "axes"),
-		.params = json_object_get(entry, "params"),
-		.display = display, .models = models,
-		.tp = json_object_get(entry, "tp"),
-		.ep = json_object_get(entry, "ep"),
-		.unverified = fi && !strcmp(fi, "fi_missing") };
 
 	if (!kernel_template_load(&t, dir, op, json_get_str(entry, "template"),
 				  err)) {
@@ -450,4 +459,27 @@ json_t *kernel_definition_for(const char *dir, const json_t *entry,
 	}
 	json_decref(models);
 	return def;
+}
+
+char *kernel_companions_for(const char *dir, const json_t *entry,
+			    const char *slug, const char *display,
+			    json_t **solution, struct strbuf *err)
+{
+	const char *op = json_get_str(entry, "op_type");
+	const char *name = json_get_str(entry, "definition_name");
+	json_t *models = json_pack("[s]", slug);
+	struct kernel_use use = use_of(entry, models, display);
+	struct kernel_template t;
+	char *test = NULL;
+
+	*solution = NULL;
+	if (!kernel_template_load(&t, dir, op, json_get_str(entry, "template"),
+				  err)) {
+		test = kernel_test(&t, op, name, &use, err);
+		if (test && !use.unverified)
+			*solution = kernel_solution(&t, op, name, &use, err);
+		kernel_template_release(&t);
+	}
+	json_decref(models);
+	return test;
 }

@@ -83,5 +83,12 @@ json_t *kernel_solution(const struct kernel_template *t, const char *op,
 json_t *kernel_definition_for(const char *dir, const json_t *entry,
 			      const char *slug, const char *display,
 			      struct strbuf *err);
+/*
+ * Its reference test, the caller's to free, and the solution that wraps
+ * FlashInfer, NULL where it has no kernel.
+ */
+char *kernel_companions_for(const char *dir, const json_t *entry,
+			    const char *slug, const char *display,
+			    json_t **solution, struct strbuf *err);
 
 #endif

@@ -84,6 +84,60 @@ void model_family_of(struct strbuf *sb, const char *hub_id)
 	strbuf_release(&s);
 }
 
+/* One of the names that a page's name with slashes stands for. */
+static bool is_family(const char *name, const char *want)
+{
+	struct strbuf sb = STRBUF_INIT, fam = STRBUF_INIT;
+	bool yes;
+
+	for (; *name; name++)
+		strbuf_addch(&sb, *name == ' ' ? '-' : *name);
+	model_family_of(&fam, sb.buf);
+	yes = !strcmp(fam.buf, want);
+	strbuf_release(&sb);
+	strbuf_release(&fam);
+	return yes;
+}
+
+bool model_page_covers(const char *name, const char *slug)
+{
+	struct strbuf want = STRBUF_INIT, one = STRBUF_INIT, s = STRBUF_INIT;
+	size_t head, tail, from, n;
+	bool yes = false;
+
+	model_family_of(&want, slug);
+	for (; *name; name++)	/* "A / B" is "A/B" */
+		if (*name != ' ' || (name[1] != '/' && (!s.len ||
+				     s.buf[s.len - 1] != '/')))
+			strbuf_addch(&s, *name);
+	/* what stands before the first word with a slash, and after the last */
+	for (head = strcspn(s.buf, "/"); head && s.buf[head - 1] != ' '; head--)
+		;
+	tail = strrchr(s.buf, '/') ? (size_t)(strrchr(s.buf, '/') - s.buf) : 0;
+	tail += strcspn(s.buf + tail, " ");
+	for (from = strchr(s.buf, '/') ? head : 0; !yes && from < s.len;
+	     from += n + 1) {
+		bool parts = strchr(s.buf, '/');
+
+		n = parts ? strcspn(s.buf + from, "/") : s.len;
+		strbuf_reset(&one);
+		if (parts)
+			strbuf_add(&one, s.buf, head);
+		if (parts && from + n > tail)
+			n = tail - from;
+		strbuf_add(&one, s.buf + from, n);
+		if (parts)
+			strbuf_addstr(&one, s.buf + tail);
+		yes = is_family(one.buf, want.buf);
+		if (parts && from + n >= tail)
+			break;
+	}
+	strbuf_release(&want);
+	strbuf_release(&one);
+	strbuf_release(&s);
+	return yes;
+}
+
 static char *first_word(const char *path)
 {
 	struct strbuf sb = STRBUF_INIT_MAX(65536), no = STRBUF_INIT;
@@ -97,6 +151,13 @@ static char *first_word(const char *path)
 	strbuf_release(&sb);
 	strbuf_release(&no);
 	return token;
+}
+
+const char *model_hub_endpoint(void)
+{
+	const char *e = getenv("HF_ENDPOINT");
+
+	return e && *e ? e : "https://huggingface.co";
 }
 
 char *model_hub_token(void)
@@ -168,4 +229,27 @@ json_t *model_cookbook_facts(const json_t *cookbook, const char *id)
 		add_family(out, models, family.buf, '.');
 	strbuf_release(&family);
 	return out;
+}
+
+char *model_issue_note(const char *run_dir, const char *definition)
+{
+	struct strbuf sb = STRBUF_INIT_MAX(4096), path = STRBUF_INIT;
+	struct strbuf no = STRBUF_INIT;
+	const char *n = NULL;
+
+	strbuf_addf(&path, "%s/url/%s.issue", run_dir, definition);
+	if (!strbuf_read_file(&sb, path.buf, &no)) {
+		strbuf_rtrim(&sb);
+		n = strrchr(sb.buf, '/');
+	}
+	strbuf_reset(&path);
+	if (n && n[1] && strspn(n + 1, "0123456789") == strlen(n + 1))
+		strbuf_addf(&path, "See flashinfer-ai/flashinfer#%s for kernel"
+			    " implementation request.", n + 1);
+	strbuf_release(&sb);
+	strbuf_release(&no);
+	if (path.len)
+		return strbuf_detach(&path);
+	strbuf_release(&path);
+	return NULL;
 }

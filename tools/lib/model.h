@@ -22,11 +22,25 @@ void model_slug_of(struct strbuf *sb, const char *hub_id);
 void model_family_of(struct strbuf *sb, const char *hub_id);
 
 /*
+ * Whether a name of the coverage page stands for the model: "Qwen3 8B", or
+ * several by slashes ("Llama 3.1 / 3.3 70B", "DeepSeek V3/R1").
+ */
+bool model_page_covers(const char *name, const char *slug);
+
+/*
  * The token as huggingface_hub keeps it: HF_TOKEN, else the file named by
  * HF_TOKEN_PATH, $HF_HOME/token, ~/.cache/huggingface/token. NULL without
  * one; the caller's to free.
  */
 char *model_hub_token(void);
+/* HF_ENDPOINT, or the Hub. */
+const char *model_hub_endpoint(void);
+
+/*
+ * The sentence that names the kernel request of a definition, from the URL in
+ * RUN/url/NAME.issue; NULL without one, the caller's to free.
+ */
+char *model_issue_note(const char *run_dir, const char *definition);
 
 /*
  * How the cookbook's index serves the model: {tp, ep, page_sizes, file, line,
