@@ -42,6 +42,17 @@ void check_warn(struct check *c, const char *fmt, ...) PRINTF(2, 3);
 /* d is a parsed definition; false when workloads cannot be held to it. */
 bool check_definition(struct check *c, const json_t *d, const char *op,
 		      const char *stem);
+/* An input of a workload: its shape, and the values of an integer tensor. */
+struct check_input {
+	int ndim;
+	int64_t shape[ST_MAX_DIMS];
+	bool known_shape;
+	int64_t *values;	/* the caller's, or NULL */
+	size_t n;
+};
+/* The index tensors and constraints alone; in the order of d's inputs. */
+void check_values_of(struct check *c, const json_t *d, const json_t *axes,
+		     struct check_input *in, size_t n);
 void check_workload(struct check *c, const json_t *line, const json_t *d);
 void check_solution(struct check *c, const json_t *s, const char *author,
 		    const char *op, const char *def, const char *stem,

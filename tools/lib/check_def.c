@@ -312,62 +312,27 @@ static void check_tags(struct check *c, const json_t *d)
 }
 
 /* The number after "_LETTERS" in the name, for axes that names carry. */
-static void check_name_numbers(struct check *c, const json_t *d,
-			       const json_t *pattern, const char *name)
-{
-	const char *p = json_string_value(pattern), *n = name;
-	const json_t *axes = json_object_get(d, "axes");
-
-	while (*p && *n) {
-		char *key, *end;
-		long long v;
-		const json_t *val;
-
-		if (strncmp(p, "@{", 2)) {
-			if (*p++ != *n++)
-				return;
-			continue;
-		}
-		key = xstrndup(p + 2, strcspn(p + 2, "}"));
-		p += strcspn(p, "}") + 1;
-		v = strtoll(n, &end, 10);
-		val = json_object_get(json_object_get(axes, key), "value");
-		if (end != n && val && json_integer_value(val) != v)
-			check_error(c, "the name says %lld for axis '%s',"
-				    " which is %lld", v, key,
-				    (long long)json_integer_value(val));
-		free(key);
-		n = end;
-	}
-}
-
-static bool name_fits(const char *p, const char *n)
-{
-	while (*p) {
-		if (!strncmp(p, "@{", 2)) {
-			size_t digits = strspn(n, "0123456789");
-
-			if (!digits)
-				return false;
-			n += digits;
-			p += strcspn(p, "}") + 1;
-		} else if (*p++ != *n++) {
-			return false;
-		}
-	}
-	return !*n;
-}
-
 static void check_name(struct check *c, const json_t *d, const char *name)
 {
-	json_t *v;
+	json_t *v, *numbers = json_object(), *n, *axis;
+	const char *key;
 	size_t i;
 
 	json_array_foreach(c->templates, i, v)
-		if (name_fits(json_string_value(v), name)) {
-			check_name_numbers(c, d, v, name);
-			return;
-		}
+		if (kernel_name_fits(json_string_value(v), name, numbers))
+			break;
+		else
+			json_object_clear(numbers);
+	json_object_foreach(numbers, key, n) {
+		axis = json_object_get(json_object_get(json_object_get(d,
+					"axes"), key), "value");
+		if (axis && json_is_integer(n) && !json_equal(axis, n))
+			check_error(c, "the name says %lld for axis '%s',"
+				    " which is %lld", (long long)
+				    json_integer_value(n), key, (long long)
+				    json_integer_value(axis));
+	}
+	json_decref(numbers);
 }
 
 bool check_definition(struct check *c, const json_t *d, const char *op,

@@ -6,19 +6,11 @@
 #include <linux/openat2.h>
 #include <sys/syscall.h>
 
-struct input {
-	int ndim;
-	int64_t shape[ST_MAX_DIMS];
-	bool known_shape;
-	int64_t *values;
-	size_t n;
-};
-
 struct work {
 	struct check *c;
 	const json_t *d, *axes;
 	json_t *names;			/* input name -> index */
-	struct input in[64];
+	struct check_input in[64];
 	size_t nin;
 };
 
@@ -143,7 +135,7 @@ static bool get_blob(struct check *c, const char *name, const char *rel)
 
 static void hold_blob(struct work *w, const char *name, const json_t *spec,
 		      const struct safetensors *st, const char *key,
-		      struct input *in)
+		      struct check_input *in)
 {
 	const char *want = json_get_str(spec, "dtype"), *have;
 	struct strbuf why = STRBUF_INIT;
@@ -178,7 +170,7 @@ out:
 }
 
 static void check_blob(struct work *w, const char *name, const json_t *spec,
-		       const json_t *e, struct input *in)
+		       const json_t *e, struct check_input *in)
 {
 	const char *path = json_get_str(e, "path"), *rel;
 	const char *key = json_get_str(e, "tensor_key");
@@ -223,7 +215,7 @@ static bool is_index(const char *name, const char *dtype)
 }
 
 static void check_input(struct work *w, const char *name, const json_t *spec,
-			const json_t *e, struct input *in)
+			const json_t *e, struct check_input *in)
 {
 	const char *type = json_get_str(e, "type");
 	const char *dtype = json_get_str(spec, "dtype");
@@ -261,7 +253,7 @@ static void check_input(struct work *w, const char *name, const json_t *spec,
 /* ---- values of index tensors ---- */
 
 static void check_range(struct work *w, const char *name,
-			const struct input *in, int64_t from, int64_t to,
+			const struct check_input *in, int64_t from, int64_t to,
 			const char *what)
 {
 	size_t i;
@@ -277,7 +269,7 @@ static void check_range(struct work *w, const char *name,
 }
 
 static void check_indptr(struct work *w, const char *name,
-			 const struct input *in)
+			 const struct check_input *in)
 {
 	size_t i;
 
@@ -295,7 +287,7 @@ static void check_indptr(struct work *w, const char *name,
 }
 
 static void check_values(struct work *w, const char *name,
-			 const struct input *in)
+			 const struct check_input *in)
 {
 	static const struct {
 		const char *tail, *axis, *times;
@@ -344,7 +336,7 @@ static bool env_tensor(void *data, const char *name, struct pyexpr_tensor *t)
 {
 	struct work *w = data;
 	const json_t *i = json_object_get(w->names, name);
-	const struct input *in;
+	const struct check_input *in;
 
 	if (!i)
 		return false;
@@ -451,5 +443,30 @@ void check_workload(struct check *c, const json_t *line, const json_t *d)
 out:
 	for (i = 0; i < w.nin; i++)
 		free(w.in[i].values);
+	json_decref(w.names);
+}
+
+void check_values_of(struct check *c, const json_t *d, const json_t *axes,
+		     struct check_input *in, size_t n)
+{
+	struct work w = { .c = c, .d = d, .axes = axes,
+			  .names = json_object() };
+	const char *key;
+	json_t *v;
+	size_t i = 0;
+
+	json_object_foreach(json_object_get(d, "inputs"), key, v) {
+		if (i == n || w.nin == ARRAY_SIZE(w.in))
+			break;
+		json_object_set_new(w.names, key, json_integer((json_int_t)i));
+		w.in[w.nin++] = in[i++];
+	}
+	i = 0;
+	json_object_foreach(json_object_get(d, "inputs"), key, v) {
+		if (i < w.nin && w.in[i].values)
+			check_values(&w, key, &w.in[i]);
+		i++;
+	}
+	check_constraints(&w);
 	json_decref(w.names);
 }

@@ -1,3 +1,4 @@
+#include <time.h>
 #include "die.h"
 #include "outfile.h"
 #include "strbuf.h"
@@ -82,4 +83,37 @@ int done(void)
 		die(EX_AGAIN, "unable to write standard output: %s",
 		    strerror(errno));
 	return EX_DONE;
+}
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+void progress(const char *what, size_t at, size_t of)
+{
+	static double begun, last;
+	static int tty = -1;
+	double t;
+
+	if (tty < 0)
+		tty = isatty(2);
+	if (!tty || !of)
+		return;
+	t = now();
+	if (!at)
+		begun = t;
+	if (at == of && last > 0) {
+		fputs("\r\033[K", stderr);
+		last = 0;
+	} else if (at && at < of && t - begun > 0.5 && t - last > 0.2) {
+		fprintf(stderr, "\r\033[K%s: %s %zu of %zu (%zu %%), %.0f s"
+			" left", tool, what, at, of, at * 100 / of,
+			(t - begun) * (double)(of - at) / (double)at);
+		fflush(stderr);
+		last = t;
+	}
 }

@@ -20,4 +20,11 @@ void warn(const char *fmt, ...) PRINTF(1, 2);
 /* Ends main: flushes standard output, so that a full disk is not silent. */
 int done(void);
 
+/*
+ * Tells a terminal how far long work is (items, share, time left), a few
+ * times a second and in one line; silent elsewhere. The last call has
+ * at == of.
+ */
+void progress(const char *what, size_t at, size_t of);
+
 #endif

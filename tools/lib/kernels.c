@@ -1,6 +1,5 @@
 #include "kernels.h"
 
-#include <ctype.h>
 #include <dirent.h>
 
 json_t *kernels_op_types(const char *dir, struct strbuf *err)
@@ -143,16 +142,6 @@ static int fill(struct strbuf *out, const char *s, const json_t *values,
 		s = end + 1;
 	}
 	return 0;
-}
-
-bool kernel_name_ok(const char *s)
-{
-	const char *p;
-
-	for (p = s; *p; p++)
-		if (!isalnum((unsigned char)*p) && !strchr("_-.", *p))
-			return false;
-	return p > s && p - s <= 200 && *s != '.';
 }
 
 char *kernel_name(const struct kernel_template *t, const json_t *axes,

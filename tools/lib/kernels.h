@@ -41,6 +41,11 @@ int kernel_template_load(struct kernel_template *t, const char *dir,
 void kernel_template_release(struct kernel_template *t);
 /* Letters, digits, '_', '-' and '.', not first: safe as a file's name. */
 bool kernel_name_ok(const char *name);
+/*
+ * Whether the pattern gives this name; the numbers (and the variant, a text
+ * at the end) go to params.
+ */
+bool kernel_name_fits(const char *pattern, const char *name, json_t *params);
 /* The definition's name for these constants; the caller's to free. */
 char *kernel_name(const struct kernel_template *t, const json_t *axes,
 		  const json_t *params, struct strbuf *err);

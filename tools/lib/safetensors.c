@@ -181,6 +181,15 @@ bad:
 	return -1;
 }
 
+int st_bytes(const struct safetensors *st, const struct st_tensor *t,
+	     void *buf, struct strbuf *err)
+{
+	if (!st_read(st, buf, t->size, t->offset))
+		return 0;
+	strbuf_addf(err, "unable to read a tensor: %s", strerror(errno));
+	return -1;
+}
+
 int64_t *st_ints(const struct safetensors *st, const struct st_tensor *t,
 		 size_t *n, struct strbuf *err)
 {

@@ -40,6 +40,9 @@ int st_find(const struct safetensors *st, const char *name,
 	    struct st_tensor *t, struct strbuf *err);
 /* "I32" -> "int32"; NULL for a dtype that no Definition has. */
 const char *st_dtype_name(const char *dtype);
+/* The tensor's bytes as they are: t->size of them. */
+int st_bytes(const struct safetensors *st, const struct st_tensor *t,
+	     void *buf, struct strbuf *err);
 /*
  * The values of an integer tensor, the caller's to free(); *n their number.
  * NULL with a sentence in err, also for over 1 GiB of them.

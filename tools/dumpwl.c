@@ -1,0 +1,583 @@
+/*
+ * dumpwl - workloads out of recorded calls.
+ *
+ * Every call of an API that a definition names is tried against it, with the
+ * plan() that its wrapper was given before; what does not fit is counted
+ * with the reason. Among all that fit, those that cover the range of every
+ * var axis are chosen, and a workload file is only ever added to, or with
+ * --replace exchanged for one that is no poorer.
+ */
+#include "lib/die.h"
+#include "lib/dumpmap.h"
+#include "lib/kernels.h"
+#include "lib/opt.h"
+#include "lib/outfile.h"
+#include "lib/wlselect.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+static const char *kernels_dir = "kernels", *dataset, *json_out, *op_only;
+static const char *out_dir;
+static struct opt_list names;
+static long max_new = 20;
+static bool replace;
+
+static const struct tool tool = {
+	"--dataset=DIR [--definition=NAME]... [--op-type=OP] DUMPS...",
+	"Make workloads of recorded FlashInfer calls (log level 10).",
+	"DUMPS/*/{metadata.jsonl,inputs.safetensors}, DATASET/definitions,\n"
+	"        the catalogue's dump mappings",
+	"DATASET/workloads/OP/NAME.jsonl and its blobs; with --json a report:\n"
+	"        seen, accepted, refused by reason, selected, range of axes"
+};
+
+static const struct option options[] = {
+	OPT_STR('k', "kernels", &kernels_dir, "DIR", "the catalogue [kernels]"),
+	OPT_STR('d', "dataset", &dataset, "DIR", "clone of flashinfer-trace"),
+	OPT_STR(0, "to", &out_dir, "DIR", "write there [the dataset]"),
+	OPT_LIST('n', "definition", &names, "NAME", "these only"),
+	OPT_STR(0, "op-type", &op_only, "OP", "those of this op_type only"),
+	OPT_INT('m', "max-new-workloads", &max_new, "N",
+		"of one definition [20]"),
+	OPT_BOOL('r', "replace", &replace,
+		 "exchange the file for what was found, if it is no poorer"),
+	OPT_STR('j', "json", &json_out, "FILE", "report, - is stdout"),
+	OPT_END
+};
+
+static struct strbuf err = STRBUF_INIT;
+
+/* ---- what is looked for ---- */
+
+struct target {
+	const char *op, *name;
+	json_t *def;
+	struct kernel_template t;
+	struct dumpmap map;
+	json_t *calls;			/* functions that it is called by */
+	size_t seen, accepted;
+	json_t *refused;		/* reason -> count */
+	struct wl_candidates found;
+};
+
+static struct target *targets;
+static size_t ntargets;
+
+static bool same_inputs(const json_t *def, const json_t *template)
+{
+	json_t *a = json_object_get(def, "inputs"), *v;
+	json_t *b = json_object_get(json_object_get(template, "definition"),
+				    "inputs");
+	const char *key;
+
+	if (json_object_size(a) != json_object_size(b))
+		return false;
+	json_object_foreach(a, key, v)
+		if (!json_object_get(b, key))
+			return false;
+	return true;
+}
+
+/* The template whose name and inputs are the definition's. */
+static bool find_template(struct target *t, const char *file)
+{
+	struct strbuf no = STRBUF_INIT;
+	json_t *params = json_object();
+	char *base = xstrndup(file, strlen(file) - 5);
+	const char *prefix, *variant;
+	bool fits = false;
+
+	if (!kernel_template_load(&t->t, kernels_dir, t->op, base, &no)) {
+		prefix = json_get_str(t->t.json, "variant");
+		fits = same_inputs(t->def, t->t.json) &&
+			kernel_name_fits(json_get_str(t->t.json, "name"),
+					 t->name, params);
+		variant = json_get_str(params, "variant");
+		if (fits && variant && prefix)
+			fits = !strncmp(variant, prefix, strlen(prefix));
+		if (fits) {
+			t->map = (struct dumpmap){ t->def, json_object_get(
+				t->t.json, "dump"), params };
+			params = NULL;
+		} else {
+			kernel_template_release(&t->t);
+		}
+	}
+	json_decref(params);
+	strbuf_release(&no);
+	free(base);
+	return fits;
+}
+
+/* "flashinfer.decode.X" -> X.run, X.forward, or the function. */
+static void add_calls(json_t *calls, const char *path)
+{
+	static const char *const methods[] = { "run", "forward",
+		"forward_return_lse" };
+	const char *last = strrchr(path, '.');
+	struct strbuf sb = STRBUF_INIT;
+	size_t i;
+
+	last = last ? last + 1 : path;
+	if (!strcmp(last, "run")) {	/* a tag that names the method */
+		const char *class = last - 1;
+
+		while (class > path && class[-1] != '.')
+			class--;
+		strbuf_add(&sb, class, (size_t)(last - 1 - class));
+	} else {
+		strbuf_addstr(&sb, last);
+	}
+	if (sb.buf[0] >= 'A' && sb.buf[0] <= 'Z') {
+		size_t n = sb.len;
+
+		for (i = 0; i < ARRAY_SIZE(methods); i++) {
+			sb.len = n;
+			sb.buf[n] = '\0';
+			strbuf_addf(&sb, ".%s", methods[i]);
+			json_array_add(calls, sb.buf);
+		}
+	} else {
+		json_array_add(calls, sb.buf);
+	}
+	strbuf_release(&sb);
+}
+
+static void load_target(const char *op, const char *file)
+{
+	struct strbuf path = STRBUF_INIT;
+	struct target t = { .refused = json_object(), .calls = json_array() };
+	struct dirent **v = NULL;
+	json_t *tag;
+	size_t i;
+	int n, k;
+
+	strbuf_addf(&path, "%s/definitions/%s/%s", dataset, op, file);
+	t.def = json_load_path(path.buf, 16 << 20, &err);
+	t.name = json_get_str(t.def, "name");
+	t.op = json_get_str(t.def, "op_type");
+	if (!t.def || !t.name || !t.op || strcmp(t.op, op) ||
+	    !kernel_name_ok(t.name) || !kernel_name_ok(t.op)) {
+		warn("%s is left out: %s", path.buf, err.len ? err.buf :
+		     "name or op_type is not its path");
+		strbuf_reset(&err);
+		return;
+	}
+	strbuf_reset(&path);
+	strbuf_addf(&path, "%s/%s", kernels_dir, op);
+	n = scandir(path.buf, &v, dir_json, dir_by_name);
+	for (k = 0; k < n; k++) {
+		if (!t.map.definition)
+			find_template(&t, v[k]->d_name);
+		free(v[k]);
+	}
+	free(n >= 0 ? v : NULL);
+	if (!t.map.definition)	/* arguments and inputs of the same names */
+		t.map = (struct dumpmap){ t.def, NULL, NULL };
+	json_array_foreach(json_object_get(t.def, "tags"), i, tag) {
+		const char *s = json_string_value(tag);
+
+		if (s && !strncmp(s, "fi_api:", 7))
+			add_calls(t.calls, s + 7);
+	}
+	json_array_foreach(json_object_get(t.t.json, "fi_api"), i, tag)
+		add_calls(t.calls, json_string_value(tag));
+	targets = xrealloc(targets, (ntargets + 1) * sizeof(*targets));
+	targets[ntargets++] = t;
+	strbuf_release(&path);
+}
+
+static bool is_wanted(const char *op, const char *file)
+{
+	size_t i, n = strlen(file) - 5;
+
+	if (op_only && strcmp(op, op_only))
+		return false;
+	for (i = 0; i < names.n; i++)
+		if (strlen(names.v[i]) == n && !strncmp(names.v[i], file, n))
+			return true;
+	return !names.n;
+}
+
+static void load_targets(void)
+{
+	struct strbuf path = STRBUF_INIT;
+	struct dirent **ops, **files;
+	int n, m, i, k;
+
+	strbuf_addf(&path, "%s/definitions", dataset);
+	n = scandir(path.buf, &ops, dir_visible, dir_by_name);
+	for (i = 0; i < n; i++) {
+		strbuf_reset(&path);
+		strbuf_addf(&path, "%s/definitions/%s", dataset,
+			    ops[i]->d_name);
+		m = scandir(path.buf, &files, dir_json, dir_by_name);
+		for (k = 0; k < m; k++)
+			if (is_wanted(ops[i]->d_name, files[k]->d_name))
+				load_target(ops[i]->d_name, files[k]->d_name);
+	}
+	if (!ntargets)
+		die(EX_REFUSED, "%s/definitions has none of the definitions"
+		    " asked for", dataset);
+	strbuf_release(&path);
+}
+
+/* ---- the calls of one folder ---- */
+
+struct call {
+	struct dump_name n;
+	const char *folder;
+	bool plan;
+};
+
+struct plan {
+	struct call *call;
+	char *self;
+	struct dump d;
+};
+
+static int dirfd_of;			/* of the dump folder at hand */
+static size_t dumps, used, fitted, unreadable;
+static json_t *functions, *broken;	/* name -> count; reason -> count */
+static struct plan *plans;
+static size_t nplans;
+
+static void count(json_t *o, const char *key)
+{
+	json_int_t n = json_integer_value(json_object_get(o, key));
+
+	if (json_object_set_new(o, key, json_integer(n + 1)))
+		json_object_set_new(o, "(no UTF-8)", json_integer(n + 1));
+}
+
+static bool calls_it(const struct target *t, const char *function)
+{
+	return json_array_has(t->calls, function);
+}
+
+/* X.plan matters where X.run does. */
+static bool is_plan(const char *function)
+{
+	size_t n = strlen(function), i;
+	struct strbuf run = STRBUF_INIT;
+	bool yes = false;
+
+	if (n < 6 || strcmp(function + n - 5, ".plan"))
+		return false;
+	strbuf_add(&run, function, n - 4);
+	strbuf_addstr(&run, "run");
+	for (i = 0; i < ntargets && !yes; i++)
+		yes = calls_it(&targets[i], run.buf);
+	strbuf_release(&run);
+	return yes;
+}
+
+static bool is_called(const char *function)
+{
+	size_t i;
+
+	for (i = 0; i < ntargets; i++)
+		if (calls_it(&targets[i], function))
+			return true;
+	return false;
+}
+
+/* By time; plans first within a millisecond, for they are looked up. */
+static int by_time(const void *a, const void *b)
+{
+	const struct call *x = a, *y = b;
+	int c = strcmp(x->n.time, y->n.time);
+
+	if (!c)
+		c = (int)y->plan - (int)x->plan;
+	if (!c && !strcmp(x->n.function, y->n.function))
+		c = x->n.call < y->n.call ? -1 : x->n.call > y->n.call;
+	return c ? c : strcmp(x->folder, y->folder);
+}
+
+static void drop_plan(size_t i)
+{
+	dump_close(&plans[i].d);
+	free(plans[i].self);
+	memmove(plans + i, plans + i + 1, (nplans - i - 1) * sizeof(*plans));
+	nplans--;
+}
+
+static bool same_wrapper(const struct plan *p, const struct call *c,
+			 const char *self)
+{
+	return p->call->n.pid == c->n.pid && !strcmp(p->self, self);
+}
+
+static void take_plan(struct call *c)
+{
+	struct plan p = { .call = c };
+	size_t i, older = 0;
+
+	if (dump_open(&p.d, dirfd_of, c->folder, &err)) {
+		unreadable++;
+		count(broken, err.buf);
+		strbuf_reset(&err);
+		return;
+	}
+	p.self = xstrdup(dump_self(&p.d));
+	/* of those before this millisecond only the last is still in force */
+	for (i = nplans; i-- > 0;)
+		if (same_wrapper(&plans[i], c, p.self) &&
+		    strcmp(plans[i].call->n.time, c->n.time) < 0 && older++)
+			drop_plan(i);
+	plans = xrealloc(plans, (nplans + 1) * sizeof(*plans));
+	plans[nplans++] = p;
+}
+
+/* When the call's inputs were written, where the folder tells. */
+static int64_t written(const char *folder)
+{
+	struct strbuf path = STRBUF_INIT;
+	struct stat st;
+	int64_t t = 0;
+
+	strbuf_addf(&path, "%s/inputs.safetensors", folder);
+	if (!fstatat(dirfd_of, path.buf, &st, AT_SYMLINK_NOFOLLOW))
+		t = (int64_t)st.st_mtim.tv_sec * 1000000000 +
+			st.st_mtim.tv_nsec;
+	strbuf_release(&path);
+	return t;
+}
+
+struct choice {
+	const struct plan *v[8];	/* that may be in force, in order */
+	size_t n;
+};
+
+/*
+ * The plans that a run may belong to: the last before its millisecond, and
+ * those within it. The times at which the files were written tell which of
+ * them came first, if they differ; then there is one.
+ */
+static void plans_of(const struct call *c, const char *self,
+		     struct choice *ch)
+{
+	int64_t t = written(c->folder), when;
+	bool told = true;
+	size_t i, k;
+
+	ch->n = 0;
+	for (i = 0; i < nplans; i++) {
+		if (!same_wrapper(&plans[i], c, self) ||
+		    strcmp(plans[i].call->n.time, c->n.time) > 0)
+			continue;
+		if (strcmp(plans[i].call->n.time, c->n.time) < 0)
+			ch->n = 0;
+		if (ch->n < ARRAY_SIZE(ch->v))
+			ch->v[ch->n++] = &plans[i];
+	}
+	if (ch->n < 2 && !(ch->n && !strcmp(ch->v[0]->call->n.time,
+					    c->n.time)))
+		return;
+	for (i = 0; i < ch->n; i++) {
+		when = written(ch->v[i]->call->folder);
+		told &= when != t && t % 1000000000;
+		for (k = 0; k < i; k++)
+			told &= when != written(ch->v[k]->call->folder);
+	}
+	if (!told)
+		return;
+	for (i = k = 0; i < ch->n; i++)
+		if (written(ch->v[i]->call->folder) < t)
+			ch->v[k++] = ch->v[i];
+	if (k > 1)
+		ch->v[0] = ch->v[k - 1];
+	ch->n = k ? 1 : 0;
+}
+
+static int try_plans(const struct target *t, const struct dump *d,
+		     const struct choice *ch, struct workload *w,
+		     const struct plan **which, struct strbuf *why)
+{
+	struct workload other;
+	struct strbuf no = STRBUF_INIT;
+	bool have = false;
+	size_t i;
+
+	*which = NULL;
+	if (!ch->n)
+		return dumpmap_try(&t->map, d, NULL, w, why);
+	for (i = 0; i < ch->n; i++) {
+		strbuf_reset(&no);
+		if (dumpmap_try(&t->map, d, &ch->v[i]->d, have ? &other : w,
+				&no)) {
+			if (!why->len)
+				strbuf_addstr(why, no.buf);
+			continue;
+		}
+		if (have && strcmp(other.uuid, w->uuid)) {
+			workload_release(&other);
+			workload_release(w);
+			strbuf_reset(why);
+			strbuf_addstr(why, "two plans of its millisecond"
+				      " fit, and nothing tells which came"
+				      " first");
+			strbuf_release(&no);
+			return -1;
+		}
+		if (have)
+			workload_release(&other);
+		else
+			*which = ch->v[i];
+		have = true;
+	}
+	strbuf_release(&no);
+	return have ? 0 : -1;
+}
+
+static void take_call(struct call *c, const char *root)
+{
+	struct strbuf why = STRBUF_INIT, both = STRBUF_INIT;
+	struct target *fits[8];
+	struct workload w[8];
+	const struct plan *p[8];
+	struct choice ch = { .n = 0 };
+	struct dump d;
+	size_t i, n = 0;
+
+	used++;
+	for (i = 0; i < ntargets; i++)
+		targets[i].seen += calls_it(&targets[i], c->n.function);
+	if (dump_open(&d, dirfd_of, c->folder, &err)) {
+		unreadable++;
+		count(broken, err.buf);
+		for (i = 0; i < ntargets; i++)
+			if (calls_it(&targets[i], c->n.function))
+				count(targets[i].refused, err.buf);
+		strbuf_reset(&err);
+		return;
+	}
+	if (strchr(c->n.function, '.'))
+		plans_of(c, dump_self(&d), &ch);
+	for (i = 0; i < ntargets && n < ARRAY_SIZE(fits); i++) {
+		if (!calls_it(&targets[i], c->n.function))
+			continue;
+		strbuf_reset(&why);
+		if (try_plans(&targets[i], &d, &ch, &w[n], &p[n], &why))
+			count(targets[i].refused, why.buf);
+		else
+			fits[n++] = &targets[i];
+	}
+	for (i = 0; i < n; i++) {
+		strbuf_reset(&both);
+		if (n > 1) {
+			strbuf_addf(&both, "it fits %s as well, and nothing"
+				    " tells which it is", fits[!i]->name);
+			count(fits[i]->refused, both.buf);
+		} else {
+			fits[i]->accepted++;
+			fitted++;
+			wl_add(&fits[i]->found, &w[i], root, c->folder,
+			       p[i] ? p[i]->call->folder : NULL);
+		}
+		workload_release(&w[i]);
+	}
+	dump_close(&d);
+	strbuf_release(&why);
+	strbuf_release(&both);
+}
+
+static void scan(const char *root)
+{
+	struct dirent **v = NULL;
+	struct call *calls;
+	int n, i;
+	size_t k, m = 0;
+
+	dirfd_of = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	n = dirfd_of < 0 ? -1 : scandir(root, &v, dir_visible, dir_by_name);
+	if (n < 0)
+		die(EX_REFUSED, "unable to read folder %s: %s", root,
+		    strerror(errno));
+	calls = xcalloc((size_t)n + 1, sizeof(*calls));
+	for (i = 0; i < n; i++) {
+		struct call *c = &calls[m];
+
+		if (!dump_name_parse(&c->n, v[i]->d_name))
+			continue;
+		dumps++;
+		count(functions, c->n.function);
+		c->folder = v[i]->d_name;
+		c->plan = is_plan(c->n.function);
+		if (c->plan || is_called(c->n.function))
+			m++;
+	}
+	qsort(calls, m, sizeof(*calls), by_time);
+	for (k = 0; k < m; k++) {
+		progress("calls", k, m);
+		if (calls[k].plan)
+			take_plan(&calls[k]);
+		else
+			take_call(&calls[k], root);
+	}
+	progress("calls", m, m);
+	while (nplans)
+		drop_plan(nplans - 1);
+	for (i = 0; i < n; i++)
+		free(v[i]);
+	free(v);
+	free(calls);
+	close(dirfd_of);
+}
+
+/* ---- writing ---- */
+
+static json_t *report_of(const struct target *t, const struct wl_result *r)
+{
+	return json_pack("{s:I, s:I, s:O, s:I, s:I, s:I, s:I, s:o, s:s?}",
+			 "seen", (json_int_t)t->seen, "accepted",
+			 (json_int_t)t->accepted, "refused", t->refused,
+			 "distinct", (json_int_t)t->found.n, "selected",
+			 (json_int_t)r->selected, "added",
+			 (json_int_t)r->added, "entries",
+			 (json_int_t)r->entries, "axes",
+			 wl_ranges(&t->found), "kept", r->kept);
+}
+
+int main(int argc, char **argv)
+{
+	int first = opt_parse(argc, argv, &tool, options);
+	json_t *defs = json_object(), *report;
+	size_t i;
+
+	if (first == argc || !dataset)
+		opt_usage("--dataset and a folder of dumps are needed");
+	if (max_new < 1)
+		opt_usage("--max-new-workloads is at least 1");
+	load_targets();
+	functions = json_object();
+	broken = json_object();
+	for (; first < argc; first++)
+		scan(argv[first]);
+	for (i = 0; i < ntargets; i++) {
+		struct target *t = &targets[i];
+		struct wl_result r;
+		struct wl_place place = { .map = &t->map, .op = t->op,
+			.name = t->name, .root = out_dir ? out_dir : dataset,
+			.max = (size_t)max_new, .replace = replace };
+
+		if (wl_write(&t->found, &place, &r, &err))
+			die(EX_AGAIN, "%s", err.buf);
+		if (r.kept && t->seen)
+			warn("%s: the workload file stays as it is: %s",
+			     t->name, r.kept);
+		json_object_set_new(defs, t->name, report_of(t, &r));
+	}
+	report = json_pack("{s:I, s:I, s:I, s:I, s:O, s:O, s:O}", "dumps",
+			   (json_int_t)dumps, "calls", (json_int_t)used,
+			   "accepted", (json_int_t)fitted, "unreadable",
+			   (json_int_t)unreadable, "unreadable_because",
+			   broken, "functions", functions, "definitions",
+			   defs);
+	if (json_out && json_save(report, json_out, &err))
+		die(EX_AGAIN, "%s", err.buf);
+	return done();
+}
