@@ -8,11 +8,13 @@
  * --replace exchanged for one that is no poorer.
  */
 #include "lib/die.h"
+#include "lib/dumpspool.h"
 #include "lib/dumpmap.h"
 #include "lib/kernels.h"
 #include "lib/opt.h"
 #include "lib/outfile.h"
 #include "lib/wlselect.h"
+#include "lib/wltarget.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -27,7 +29,8 @@ static bool replace;
 static const struct tool tool = {
 	"--dataset=DIR [--definition=NAME]... [--op-type=OP] DUMPS...",
 	"Make workloads of recorded FlashInfer calls (log level 10).",
-	"DUMPS/*/{metadata.jsonl,inputs.safetensors}, DATASET/definitions,\n"
+	"DUMPS/*/{metadata.jsonl,inputs.safetensors}, or an archive of such\n"
+	"        folders (.tar.zst); DATASET/definitions,\n"
 	"        the catalogue's dump mappings",
 	"DATASET/workloads/OP/NAME.jsonl and its blobs; with --json a report:\n"
 	"        seen, accepted, refused by reason, selected, range of axes"
@@ -51,108 +54,13 @@ static struct strbuf err = STRBUF_INIT;
 
 /* ---- what is looked for ---- */
 
-struct target {
-	const char *op, *name;
-	json_t *def;
-	struct kernel_template t;
-	struct dumpmap map;
-	json_t *calls;			/* functions that it is called by */
-	size_t seen, accepted;
-	json_t *refused;		/* reason -> count */
-	struct wl_candidates found;
-};
-
-static struct target *targets;
+static struct wl_target *targets;
 static size_t ntargets;
-
-static bool same_inputs(const json_t *def, const json_t *template)
-{
-	json_t *a = json_object_get(def, "inputs"), *v;
-	json_t *b = json_object_get(json_object_get(template, "definition"),
-				    "inputs");
-	const char *key;
-
-	if (json_object_size(a) != json_object_size(b))
-		return false;
-	json_object_foreach(a, key, v)
-		if (!json_object_get(b, key))
-			return false;
-	return true;
-}
-
-/* The template whose name and inputs are the definition's. */
-static bool find_template(struct target *t, const char *file)
-{
-	struct strbuf no = STRBUF_INIT;
-	json_t *params = json_object();
-	char *base = xstrndup(file, strlen(file) - 5);
-	const char *prefix, *variant;
-	bool fits = false;
-
-	if (!kernel_template_load(&t->t, kernels_dir, t->op, base, &no)) {
-		prefix = json_get_str(t->t.json, "variant");
-		fits = same_inputs(t->def, t->t.json) &&
-			kernel_name_fits(json_get_str(t->t.json, "name"),
-					 t->name, params);
-		variant = json_get_str(params, "variant");
-		if (fits && variant && prefix)
-			fits = !strncmp(variant, prefix, strlen(prefix));
-		if (fits) {
-			t->map = (struct dumpmap){ t->def, json_object_get(
-				t->t.json, "dump"), params };
-			params = NULL;
-		} else {
-			kernel_template_release(&t->t);
-		}
-	}
-	json_decref(params);
-	strbuf_release(&no);
-	free(base);
-	return fits;
-}
-
-/* "flashinfer.decode.X" -> X.run, X.forward, or the function. */
-static void add_calls(json_t *calls, const char *path)
-{
-	static const char *const methods[] = { "run", "forward",
-		"forward_return_lse" };
-	const char *last = strrchr(path, '.');
-	struct strbuf sb = STRBUF_INIT;
-	size_t i;
-
-	last = last ? last + 1 : path;
-	if (!strcmp(last, "run")) {	/* a tag that names the method */
-		const char *class = last - 1;
-
-		while (class > path && class[-1] != '.')
-			class--;
-		strbuf_add(&sb, class, (size_t)(last - 1 - class));
-	} else {
-		strbuf_addstr(&sb, last);
-	}
-	if (sb.buf[0] >= 'A' && sb.buf[0] <= 'Z') {
-		size_t n = sb.len;
-
-		for (i = 0; i < ARRAY_SIZE(methods); i++) {
-			sb.len = n;
-			sb.buf[n] = '\0';
-			strbuf_addf(&sb, ".%s", methods[i]);
-			json_array_add(calls, sb.buf);
-		}
-	} else {
-		json_array_add(calls, sb.buf);
-	}
-	strbuf_release(&sb);
-}
 
 static void load_target(const char *op, const char *file)
 {
 	struct strbuf path = STRBUF_INIT;
-	struct target t = { .refused = json_object(), .calls = json_array() };
-	struct dirent **v = NULL;
-	json_t *tag;
-	size_t i;
-	int n, k;
+	struct wl_target t = { .refused = json_object() };
 
 	strbuf_addf(&path, "%s/definitions/%s/%s", dataset, op, file);
 	t.def = json_load_path(path.buf, 16 << 20, &err);
@@ -165,25 +73,7 @@ static void load_target(const char *op, const char *file)
 		strbuf_reset(&err);
 		return;
 	}
-	strbuf_reset(&path);
-	strbuf_addf(&path, "%s/%s", kernels_dir, op);
-	n = scandir(path.buf, &v, dir_json, dir_by_name);
-	for (k = 0; k < n; k++) {
-		if (!t.map.definition)
-			find_template(&t, v[k]->d_name);
-		free(v[k]);
-	}
-	free(n >= 0 ? v : NULL);
-	if (!t.map.definition)	/* arguments and inputs of the same names */
-		t.map = (struct dumpmap){ t.def, NULL, NULL };
-	json_array_foreach(json_object_get(t.def, "tags"), i, tag) {
-		const char *s = json_string_value(tag);
-
-		if (s && !strncmp(s, "fi_api:", 7))
-			add_calls(t.calls, s + 7);
-	}
-	json_array_foreach(json_object_get(t.t.json, "fi_api"), i, tag)
-		add_calls(t.calls, json_string_value(tag));
+	wl_target_fill(&t, kernels_dir);
 	targets = xrealloc(targets, (ntargets + 1) * sizeof(*targets));
 	targets[ntargets++] = t;
 	strbuf_release(&path);
@@ -252,7 +142,7 @@ static void count(json_t *o, const char *key)
 		json_object_set_new(o, "(no UTF-8)", json_integer(n + 1));
 }
 
-static bool calls_it(const struct target *t, const char *function)
+static bool calls_it(const struct wl_target *t, const char *function)
 {
 	return json_array_has(t->calls, function);
 }
@@ -362,7 +252,7 @@ static void plans_of(const struct call *c, const char *self,
 {
 	int64_t t = written(c->folder), when;
 	bool told = true;
-	size_t i, k;
+	size_t i, k, first;
 
 	ch->n = 0;
 	for (i = 0; i < nplans; i++) {
@@ -370,22 +260,21 @@ static void plans_of(const struct call *c, const char *self,
 		    strcmp(plans[i].call->n.time, c->n.time) > 0)
 			continue;
 		if (strcmp(plans[i].call->n.time, c->n.time) < 0)
-			ch->n = 0;
+			ch->n = 0;	/* only the last of those counts */
 		if (ch->n < ARRAY_SIZE(ch->v))
 			ch->v[ch->n++] = &plans[i];
 	}
-	if (ch->n < 2 && !(ch->n && !strcmp(ch->v[0]->call->n.time,
-					    c->n.time)))
-		return;
-	for (i = 0; i < ch->n; i++) {
+	/* ch->v[0] may be of an earlier millisecond: it came before, anyway */
+	first = ch->n && strcmp(ch->v[0]->call->n.time, c->n.time) < 0;
+	for (i = first; i < ch->n; i++) {
 		when = written(ch->v[i]->call->folder);
 		told &= when != t && t % 1000000000;
-		for (k = 0; k < i; k++)
+		for (k = first; k < i; k++)
 			told &= when != written(ch->v[k]->call->folder);
 	}
-	if (!told)
+	if (!told || ch->n == first)
 		return;
-	for (i = k = 0; i < ch->n; i++)
+	for (i = k = first; i < ch->n; i++)
 		if (written(ch->v[i]->call->folder) < t)
 			ch->v[k++] = ch->v[i];
 	if (k > 1)
@@ -393,7 +282,7 @@ static void plans_of(const struct call *c, const char *self,
 	ch->n = k ? 1 : 0;
 }
 
-static int try_plans(const struct target *t, const struct dump *d,
+static int try_plans(const struct wl_target *t, const struct dump *d,
 		     const struct choice *ch, struct workload *w,
 		     const struct plan **which, struct strbuf *why)
 {
@@ -436,7 +325,7 @@ static int try_plans(const struct target *t, const struct dump *d,
 static void take_call(struct call *c, const char *root)
 {
 	struct strbuf why = STRBUF_INIT, both = STRBUF_INIT;
-	struct target *fits[8];
+	struct wl_target *fits[8];
 	struct workload w[8];
 	const struct plan *p[8];
 	struct choice ch = { .n = 0 };
@@ -528,9 +417,29 @@ static void scan(const char *root)
 	close(dirfd_of);
 }
 
+/* ---- archives ---- */
+
+static bool matters(const char *function)
+{
+	return is_plan(function) || is_called(function);
+}
+
+static const char *folder_of(const char *arg)
+{
+	struct strbuf cut = STRBUF_INIT;
+	const char *folder = dump_spool_folder(arg, matters, &cut, &err);
+
+	if (!folder)
+		die(errno == ENOSPC ? EX_AGAIN : EX_REFUSED, "%s", err.buf);
+	if (cut.len)
+		warn("%s: what came before that is taken", cut.buf);
+	strbuf_release(&cut);
+	return folder;
+}
+
 /* ---- writing ---- */
 
-static json_t *report_of(const struct target *t, const struct wl_result *r)
+static json_t *report_of(const struct wl_target *t, const struct wl_result *r)
 {
 	return json_pack("{s:I, s:I, s:O, s:I, s:I, s:I, s:I, s:o, s:s?}",
 			 "seen", (json_int_t)t->seen, "accepted",
@@ -553,12 +462,13 @@ int main(int argc, char **argv)
 	if (max_new < 1)
 		opt_usage("--max-new-workloads is at least 1");
 	load_targets();
+	atexit(dump_spool_remove);
 	functions = json_object();
 	broken = json_object();
 	for (; first < argc; first++)
-		scan(argv[first]);
+		scan(folder_of(argv[first]));
 	for (i = 0; i < ntargets; i++) {
-		struct target *t = &targets[i];
+		struct wl_target *t = &targets[i];
 		struct wl_result r;
 		struct wl_place place = { .map = &t->map, .op = t->op,
 			.name = t->name, .root = out_dir ? out_dir : dataset,

@@ -1,4 +1,5 @@
 #include "dump.h"
+#include "torchpt.h"
 
 #include <ctype.h>
 #include <fcntl.h>
@@ -179,14 +180,17 @@ int dump_open(struct dump *d, int dirfd, const char *folder,
 	if (fd >= 0) {
 		if (st_open_fd(&d->tensors, fd, "inputs.safetensors", err))
 			goto fail;
-		d->has_tensors = true;
-	} else if (errno != ENOENT) {
+	} else if (errno == ENOENT) {
+		fd = open_in(dirfd, folder, "inputs.pt");
+		if (fd >= 0 && torchpt_open_fd(&d->tensors, fd, "inputs.pt",
+					       err))
+			goto fail;
+	}
+	if (fd < 0) {
 		strbuf_addf(err, "inputs.safetensors: %s", strerror(errno));
 		goto fail;
-	} else {
-		strbuf_addstr(err, "there is no inputs.safetensors");
-		goto fail;
 	}
+	d->has_tensors = true;
 	sig = json_get_str(d->meta, "function_signature");
 	d->params = signature(sig ? sig : "");
 	return 0;

@@ -3,7 +3,7 @@
  *
  * A call is a folder {YYYYmmdd_HHMMSS_mmm}_pid{pid}_{function}_call{seq:04d}
  * with metadata.jsonl (the last line tells all) and inputs.safetensors
- * (flashinfer/api_logging.py). Of the tensors only the header is read, and
+ * or inputs.pt (flashinfer/api_logging.py). Of the tensors only the header is read, and
  * the values of integer ones that are asked for; float data never.
  *
  * Arguments are found by name: as kwarg_NAME, by position (arg_N, counted in

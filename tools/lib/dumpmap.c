@@ -1,66 +1,20 @@
-#include "dumpmap.h"
+#include "dumphold.h"
 #include "dumpview.h"
 
 #include <math.h>
 
-struct mapping {
-	const struct dumpmap *m;
-	const struct dump *call, *plan;
-	struct workload *w;
-	json_t *bound;			/* axis -> value */
-	struct strbuf *why;
-};
-
-/* "plan.indptr", "paged_kv_cache.0" */
-static int look(const struct mapping *x, const char *where,
-		struct dump_value *v)
-{
-	const struct dump *d = x->call;
-	const char *dot;
-	char *name;
-	int item = -1, ret;
-
-	*v = (struct dump_value){ .kind = DUMP_ABSENT };
-	if (!strncmp(where, "plan.", 5)) {
-		d = x->plan;
-		where += 5;
-		if (!d)
-			return 0;
-	}
-	dot = strchr(where, '.');
-	name = xstrndup(where, dot ? (size_t)(dot - where) : strlen(where));
-	if (dot)
-		item = dot[1] - '0';
-	ret = dump_arg(d, name, item, v, x->why);
-	/* both halves of a KV cache in one tensor: axis 1 tells them apart */
-	if (!ret && dot && v->kind == DUMP_ABSENT) {
-		ret = dump_arg(d, name, -1, v, x->why);
-		if (!ret && v->kind == DUMP_TENSOR && v->t.ndim >= 4 &&
-		    v->t.shape[1] == 2 && v->t.ndim < ST_MAX_DIMS) {
-			memmove(v->t.shape + 1, v->t.shape + 2,
-				(size_t)(v->t.ndim - 2) *
-				sizeof(*v->t.shape));
-			v->t.ndim--;
-		} else {
-			v->kind = DUMP_ABSENT;
-		}
-	}
-	free(name);
-	return ret;
-}
-
-static const struct dump *side(const struct mapping *x, const char *where)
+static const struct dump *side(const struct dump_mapping *x, const char *where)
 {
 	return strncmp(where, "plan.", 5) ? x->call : x->plan;
 }
 
-static json_int_t const_axis(const struct mapping *x, const char *axis)
+static json_int_t const_axis(const struct dump_mapping *x, const char *axis)
 {
 	return dump_const(x->m->definition, axis);
 }
 
 /* Binds or compares one dimension; quiet: only tells whether it fits. */
-static bool dimension(struct mapping *x, const char *axis, int64_t n,
+static bool dimension(struct dump_mapping *x, const char *axis, int64_t n,
 		      const char *input, json_t *bound)
 {
 	json_int_t c = const_axis(x, axis);
@@ -78,7 +32,7 @@ static bool dimension(struct mapping *x, const char *axis, int64_t n,
 	return !x->why->len;
 }
 
-static bool bind_shape(struct mapping *x, const json_t *shape,
+static bool bind_shape(struct dump_mapping *x, const json_t *shape,
 		       const struct st_tensor *t, const char *input)
 {
 	json_t *bound = json_copy(x->bound), *v;
@@ -99,7 +53,7 @@ static bool bind_shape(struct mapping *x, const json_t *shape,
 	return !x->why->len;
 }
 
-static int values(struct mapping *x, const struct dump *d,
+static int values(struct dump_mapping *x, const struct dump *d,
 		  const struct st_tensor *t, const char *input,
 		  struct check_input *in)
 {
@@ -118,7 +72,7 @@ static void set_shape(struct check_input *in, const struct st_tensor *t)
 	memcpy(in->shape, t->shape, sizeof(in->shape));
 }
 
-static int take_tensor(struct mapping *x, const char *where,
+static int take_tensor(struct dump_mapping *x, const char *where,
 		       const char *name, const json_t *spec,
 		       const struct dump_value *v, size_t at)
 {
@@ -157,7 +111,7 @@ static int take_tensor(struct mapping *x, const char *where,
 }
 
 /* One number for every row where the definition has one a row. */
-static int take_repeated(struct mapping *x, const char *name,
+static int take_repeated(struct dump_mapping *x, const char *name,
 			 const json_t *spec, const struct dump_value *v,
 			 size_t at)
 {
@@ -184,14 +138,14 @@ static int take_repeated(struct mapping *x, const char *name,
 }
 
 /* Lengths of requests -> tokens in their last pages. */
-static int take_last_page(struct mapping *x, const char *where,
+static int take_last_page(struct dump_mapping *x, const char *where,
 			  const char *name, size_t at)
 {
 	struct check_input *in = &x->w->input[at].in;
 	json_int_t ps = const_axis(x, "page_size");
 	struct dump_value v;
 	char *arg = xstrndup(where + 14, strcspn(where + 14, ")"));
-	int ret = look(x, arg, &v);
+	int ret = dump_look(x, arg, &v);
 	size_t i;
 
 	if (!ret && (v.kind != DUMP_TENSOR || v.t.ndim != 1 || ps < 1)) {
@@ -211,7 +165,7 @@ static int take_last_page(struct mapping *x, const char *where,
 									: -1;
 }
 
-static int take_scalar(struct mapping *x, const char *where,
+static int take_scalar(struct dump_mapping *x, const char *where,
 		       const char *name, const struct dump_value *v,
 		       size_t at)
 {
@@ -257,19 +211,19 @@ static int take_scalar(struct mapping *x, const char *where,
 }
 
 /* Whether there is something at `where`; v is what. */
-static int is_there(struct mapping *x, const char *where,
+static int is_there(struct dump_mapping *x, const char *where,
 		    struct dump_value *v)
 {
 	*v = (struct dump_value){ .kind = DUMP_ABSENT };
 	if (!strncmp(where, "1/sqrt(", 7) || !strcmp(where, "random") ||
 	    !strncmp(where, "last_page_len(", 14))
 		return 1;
-	if (look(x, where, v))
+	if (dump_look(x, where, v))
 		return -1;
 	return v->kind != DUMP_ABSENT && v->kind != DUMP_NONE;
 }
 
-static int take_input(struct mapping *x, const char *name, const json_t *spec,
+static int take_input(struct dump_mapping *x, const char *name, const json_t *spec,
 		      size_t at)
 {
 	const json_t *how = json_object_get(json_object_get(x->m->how,
@@ -307,93 +261,6 @@ static int take_input(struct mapping *x, const char *name, const json_t *spec,
 	return -1;
 }
 
-/* ---- conditions ---- */
-
-static int hold_numbers(struct mapping *x)
-{
-	struct dump_value v;
-	const char *name;
-	json_t *where;
-
-	json_object_foreach(json_object_get(x->m->how, "hold"), name, where) {
-		json_int_t want = const_axis(x, name);
-		const json_t *param = json_object_get(x->m->params, name);
-
-		if (json_is_integer(param))
-			want = json_integer_value(param);
-		if (look(x, json_string_value(where), &v))
-			return -1;
-		if (want >= 0 && v.kind == DUMP_NUMBER &&
-		    v.number != (double)want) {
-			strbuf_addf(x->why, "%s is %.15g, not %lld", name,
-				    v.number, (long long)want);
-			return -1;
-		}
-	}
-	return 0;
-}
-
-static int hold_literals(struct mapping *x)
-{
-	struct dump_value v;
-	const char *where;
-	json_t *want;
-
-	json_object_foreach(json_object_get(x->m->how, "is"), where, want) {
-		bool ok;
-
-		if (look(x, where, &v))
-			return -1;
-		if (v.kind == DUMP_ABSENT)
-			continue;
-		if (json_is_null(want))
-			ok = v.kind == DUMP_NONE ||
-				(v.kind == DUMP_NUMBER && !(v.number > 0));
-		else if (json_is_string(want))
-			ok = v.kind == DUMP_TEXT &&
-				!strcmp(v.text, json_string_value(want));
-		else
-			ok = (v.kind == DUMP_NUMBER || v.kind == DUMP_BOOL) &&
-				v.number == (json_is_boolean(want) ?
-					     (double)json_is_true(want) :
-					     json_number_value(want));
-		if (!ok) {
-			strbuf_addf(x->why, "%s is not as the definition has"
-				    " it", where);
-			return -1;
-		}
-	}
-	return 0;
-}
-
-static int hold_queries(struct mapping *x)
-{
-	const char *want = json_get_str(x->m->how, "queries");
-	struct check_input in = { .values = NULL };
-	struct dump_value v;
-	bool one = true;
-	size_t i;
-
-	if (!want)
-		return 0;
-	if (look(x, "plan.qo_indptr", &v))
-		return -1;
-	if (v.kind != DUMP_TENSOR || values(x, x->plan, &v.t, "qo_indptr",
-					    &in)) {
-		if (!x->why->len)
-			strbuf_addstr(x->why, "plan() has no qo_indptr");
-		return -1;
-	}
-	for (i = 1; i < in.n; i++)
-		one &= in.values[i] - in.values[i - 1] == 1;
-	free(in.values);
-	if (one == !strcmp(want, "one"))
-		return 0;
-	strbuf_addf(x->why, "its requests have %s query token",
-		    one ? "one" : "more than one");
-	return -1;
-}
-
 /* ---- the whole ---- */
 
 /* kv_indices is planned longer than what indptr uses. */
@@ -423,7 +290,7 @@ static void cut_indices(struct workload *w, json_t *bound)
 	}
 }
 
-static int all_axes(struct mapping *x)
+static int all_axes(struct dump_mapping *x)
 {
 	const char *name;
 	json_t *a;
@@ -449,7 +316,7 @@ static int all_axes(struct mapping *x)
 	return 0;
 }
 
-static int hold_values(struct mapping *x)
+static int hold_values(struct dump_mapping *x)
 {
 	struct check c = { .section = "workload" };
 	struct check_input in[ARRAY_SIZE(x->w->input)];
@@ -469,7 +336,7 @@ int dumpmap_try(const struct dumpmap *m, const struct dump *call,
 		const struct dump *plan, struct workload *w,
 		struct strbuf *why)
 {
-	struct mapping x = { m, call, plan, w, json_object(), why };
+	struct dump_mapping x = { m, call, plan, w, json_object(), why };
 	json_t *spec;
 	const char *name;
 	int ret = -1;
@@ -480,7 +347,7 @@ int dumpmap_try(const struct dumpmap *m, const struct dump *call,
 			      " it");
 		goto out;
 	}
-	if (hold_numbers(&x) || hold_literals(&x) || hold_queries(&x))
+	if (dump_hold(&x))
 		goto out;
 	json_object_foreach(json_object_get(m->definition, "inputs"), name,
 			    spec) {

@@ -11,7 +11,8 @@
  *		which the first that is there counts; for a scalar also
  *		"1/sqrt(AXIS)"
  *	hold	{AXIS or parameter of the name: WHERE}: the number must be equal
- *	is	{WHERE: value}: true, false, a number or null
+ *	is	{WHERE: value}: true, false, a number, null (none, or not above
+ *		0), or a list of which one is enough
  *	queries	"one" or "many": whether all requests of plan.qo_indptr have
  *		one query token
  *	plan	true: the call is nothing without a plan

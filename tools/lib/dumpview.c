@@ -44,6 +44,17 @@ bool dump_view(const json_t *def, const json_t *shape, int way,
 		t->shape[kv] = swap;
 		return true;
 	}
+	if (way == 4 && page == 1 && n + 1 == rank && n < ST_MAX_DIMS) {
+		last = dump_const(def, "page_size");
+		if (last < 1 || t->shape[0] % last)
+			return false;
+		memmove(t->shape + 2, t->shape + 1,
+			(size_t)(n - 1) * sizeof(*t->shape));
+		t->shape[0] /= last;
+		t->shape[1] = last;
+		t->ndim++;
+		return true;
+	}
 	if (way == 3 && rank >= 2 && n + 1 == rank && n < ST_MAX_DIMS) {
 		last = dump_const(def, json_string_value(json_array_get(shape,
 						(size_t)rank - 1)));

@@ -1,0 +1,312 @@
+#!/usr/bin/env bats
+# dumpwl: recorded calls to workload files. The tests named P.. are the
+# defects of upstream's sanitizer, none of which is ours.
+load common
+
+setup() {
+	project
+	mkdir -p ds/definitions prov
+	for c in qwen3-8b deepseek-v3; do
+		B needed -c manifests/snapshot/configs/$c.json --serving <(echo '{"tp":[1],"ep":[1],"page_sizes":[1,64]}') |
+			B classify --index manifests/snapshot - | jq '.kernels |= map(.phase1_status = "new")' >k.json
+		B mkdef --slug $c --dataset ds --ours prov -o /dev/null k.json
+	done
+	W=ds/workloads
+	DEC=gqa_paged_decode_h32_kv8_d128_ps1
+}
+dumps() { python3 tests/cli/dumps.py "$1"; }
+# a plan and a run of decode: t self batch pages-a-request pool [extra fields of the run]
+PYGEN='
+import json, sys
+def plan(t, w, lens, pool=5000, ps=1, kv=8, d=128, h=32, **k):
+    n = [-(-x // ps) for x in lens]; ptr = [0]
+    for x in n: ptr.append(ptr[-1] + x)
+    idx = [(7 * i + w) % pool for i in range(ptr[-1])]
+    return {"t": t, "f": "BatchDecodeWithPagedKVCacheWrapper.plan", "self": w, "args": {"indptr": ["I32", [len(ptr)], ptr],
+        "indices": ["I32", [len(idx)], idx], "last_page_len": ["I32", [len(n)], [(x - 1) % ps + 1 if x else 0 for x in lens]],
+        "num_qo_heads": h, "num_kv_heads": kv, "head_dim": d, "page_size": ps}, **k}
+def run(t, w, batch, pool=5000, ps=1, kv=8, d=128, h=32, cache=None, **k):
+    cache = cache or ([pool, kv, d] if ps == 1 else [pool, ps, kv, d])
+    return {"t": t, "f": "BatchDecodeWithPagedKVCacheWrapper.run", "self": w, "args": {"q": ["BF16", [batch, h, d]],
+        "paged_kv_cache": {"tuple": [["BF16", cache], ["BF16", cache]]}}, **k}
+def norm(t, n, h=4096, **k):
+    return {"t": t, "f": "rmsnorm", "args": {"input": ["BF16", [n, h]], "weight": ["BF16", [h]], "eps": 1e-6}, **k}
+'
+gen() { python3 -c "$PYGEN
+print(json.dumps($1))" | dumps "${2:-d}"; }
+wl() { B dumpwl --dataset ds --json r.json "$@" d; }
+of() { jq -c ".definitions[\"$1\"] | $2" r.json; }
+
+@test "decode, norms: pairs, real pool size, real scale, valid for checkset" {
+	gen '[plan(1, 16, [5, 9]), *[run(2 + i, 16, 2) for i in range(3)], norm(9, 77)]'
+	wl
+	[ "$(of $DEC '[.seen, .accepted, .entries]')" = '[3,3,1]' ]
+	jq -e '.workload.axes == {"batch_size": 2, "num_pages": 5000, "len_indptr": 3, "num_kv_indices": 14}
+		and (.workload.inputs.sm_scale.value * 128 * .workload.inputs.sm_scale.value - 1 | fabs < 1e-9)' $W/gqa_paged/$DEC.jsonl
+	jq -e '.workload.axes.batch_size == 77' $W/rmsnorm/rmsnorm_h4096.jsonl
+	B checkset --errors --kernels=kernels ds | { ! grep .; }
+}
+
+@test "P01 pairs by wrapper: two wrappers, both plans first" {
+	gen '[plan(1, 16, [5, 9]), plan(2, 17, [3, 3, 3]), run(3, 16, 2), run(4, 17, 3)]'
+	wl
+	[ "$(jq -c '[.workload.axes.batch_size, .workload.axes.len_indptr]' $W/gqa_paged/$DEC.jsonl)" = $'[2,3]\n[3,4]' ]
+}
+
+@test "P01 without self_id the object's repr tells the wrapper" {
+	gen '[plan(1, 16, [5, 9], with_id=False), plan(2, 17, [3, 3, 3], with_id=False), run(3, 16, 2, with_id=False), run(4, 17, 3, with_id=False)]'
+	wl
+	[ "$(wc -l <$W/gqa_paged/$DEC.jsonl)" -eq 2 ]
+}
+
+@test "P02 a prefill plan between a decode plan and its run" {
+	gen '[plan(1, 16, [5, 9]), {**plan(2, 18, [8, 8]), "f": "BatchPrefillWithPagedKVCacheWrapper.plan"}, run(3, 16, 2)]'
+	wl
+	[ "$(of $DEC .accepted)" = 1 ]
+	jq -e '.workload.axes.num_kv_indices == 14' $W/gqa_paged/$DEC.jsonl
+}
+
+@test "P03 run and next plan in one millisecond: by when they were written, by fit, or refused" {
+	gen '[plan(1, 16, [5, 9]), run(2, 16, 2, mtime=1700000000000000100), plan(2, 16, [6, 9], mtime=1700000000000000200)]'
+	wl
+	jq -e '.workload.axes.num_kv_indices == 14' $W/gqa_paged/$DEC.jsonl
+	rm -rf d $W
+	gen '[plan(1, 16, [5, 9]), run(2, 16, 2, mtime=1700000000000000000), plan(2, 16, [6, 9, 1], mtime=1700000000000000000)]'
+	wl
+	jq -e '.workload.axes.num_kv_indices == 14' $W/gqa_paged/$DEC.jsonl
+	rm -rf d $W
+	gen '[plan(1, 16, [5, 9]), run(2, 16, 2, mtime=1700000000000000000), plan(2, 16, [6, 9], mtime=1700000000000000000)]'
+	wl
+	[ ! -e $W/gqa_paged/$DEC.jsonl ]
+	of $DEC .refused | grep -q 'two plans of its millisecond fit'
+}
+
+@test "P04 the scale: of the call, of plan(), else of the head's real size" {
+	gen '[plan(1, 16, [5], d=64, kv=4), run(2, 16, 1, d=64, kv=4)]'
+	jq '(.axes.head_dim.value = 64) | (.axes.num_kv_heads.value = 4) | .name = "gqa_paged_decode_h32_kv4_d64_ps1"' \
+		ds/definitions/gqa_paged/$DEC.json >ds/definitions/gqa_paged/gqa_paged_decode_h32_kv4_d64_ps1.json
+	wl
+	jq -e '.workload.inputs.sm_scale.value == 0.125' $W/gqa_paged/gqa_paged_decode_h32_kv4_d64_ps1.jsonl
+	rm -rf d $W
+	gen '[{**(p := plan(1, 16, [5])), "args": {**p["args"], "sm_scale": 0.25}}, run(2, 16, 1)]'
+	wl
+	jq -e '.workload.inputs.sm_scale.value == 0.25' $W/gqa_paged/$DEC.jsonl
+}
+
+@test "P05 P14 const axes are always compared; a call is recorded for the definition that it is of" {
+	gen '[plan(1, 16, [40], h=64, kv=4, d=64, ps=16), run(2, 16, 1, h=64, kv=4, d=64, ps=16), plan(3, 17, [5]), run(4, 17, 1)]'
+	wl
+	[ "$(of $DEC '[.seen, .accepted]')" = '[2,1]' ]
+	of $DEC .refused | grep -q 'num_qo_heads is 64, not 32'
+	[ "$(of gqa_paged_decode_h32_kv8_d128_ps64 .accepted)" = 0 ]
+}
+
+@test "P06 a run without a plan is refused for that reason" {
+	gen '[run(2, 16, 1)]'
+	wl
+	of $DEC .refused | grep -q 'no plan() of its wrapper'
+}
+
+@test "P07 P08 the pool's true size, also when nothing is in it" {
+	gen '[plan(1, 16, [3, 0, 2]), run(2, 16, 3)]'
+	wl
+	jq -e '.workload.axes.num_pages == 5000' $W/gqa_paged/$DEC.jsonl
+}
+
+@test "P09 P22 equal calls: one workload, one blob" {
+	gen '[plan(1, 16, [5, 9]), *[run(2 + i, 16, 2) for i in range(30)]]'
+	wl
+	[ "$(wc -l <$W/gqa_paged/$DEC.jsonl)" -eq 1 ]
+	[ "$(find ds/blob -type f | wc -l)" -eq 1 ]
+}
+
+@test "P10 the same dumps twice add nothing; other dumps are added" {
+	gen '[plan(1, 16, [5, 9]), run(2, 16, 2)]'
+	wl; cp $W/gqa_paged/$DEC.jsonl one
+	wl; cmp one $W/gqa_paged/$DEC.jsonl
+	gen '[plan(1, 16, [5, 9, 4]), run(2, 16, 3)]' e
+	B dumpwl --dataset ds e
+	[ "$(wc -l <$W/gqa_paged/$DEC.jsonl)" -eq 2 ]
+	head -1 $W/gqa_paged/$DEC.jsonl | cmp - one
+}
+
+@test "P11 a call that crashed is refused" {
+	gen '[plan(1, 16, [5]), run(2, 16, 1, status="inputs_saved")]'
+	wl
+	[ ! -e $W/gqa_paged/$DEC.jsonl ]
+	of $DEC .refused | grep -q 'did not complete'
+}
+
+@test "P13 truncated and hostile dumps are counted with a reason, the others go on" {
+	gen '[norm(1, 5, cut=4), norm(2, 6, cut=60), norm(3, 7, raw="{"), norm(4, 8, raw=""), norm(5, 9, raw="[1]"), norm(6, 10)]'
+	mkdir -p d/20260101_000000_999_pid7_rmsnorm_call0009 d/20260101_000001_000_pid7_rmsnorm_call0010
+	ln -s /etc/passwd d/20260101_000000_999_pid7_rmsnorm_call0009/metadata.jsonl
+	mkfifo d/20260101_000001_000_pid7_rmsnorm_call0010/metadata.jsonl
+	printf '\xff\xff\xff\xff\xff\xff\xff\x7f{}' >d/20260101_000000_002_pid7_rmsnorm_call0002/inputs.safetensors
+	wl
+	[ "$(of rmsnorm_h4096 '[.seen, .accepted]')" = '[8,1]' ]
+	jq -e '.unreadable == 7 and (.unreadable_because | add) == 7' r.json
+	jq -e '.workload.axes.batch_size == 10' $W/rmsnorm/rmsnorm_h4096.jsonl
+}
+
+@test "P15 P16 negative pages, pages outside the pool, an indptr past its indices, one that falls" {
+	gen '[{**(p := plan(1, 16, [2])), "args": {**p["args"], "indices": ["I32", [2], [-1, 3]]}}, run(2, 16, 1),
+		plan(3, 17, [4]), run(4, 17, 1, pool=3),
+		{**(p := plan(5, 18, [2])), "args": {**p["args"], "indptr": ["I32", [2], [0, 9]]}}, run(6, 18, 1),
+		{**(p := plan(7, 19, [2, 2])), "args": {**p["args"], "indptr": ["I32", [3], [0, 3, 2]]}}, run(8, 19, 2)]'
+	wl
+	[ "$(of $DEC '[.seen, .accepted]')" = '[4,0]' ]
+	[ "$(of $DEC '.refused | length')" = 4 ]
+	[ ! -e $W/gqa_paged/$DEC.jsonl ] && [ ! -e ds/blob ]
+}
+
+@test "P17 P24 selection sees all candidates and keeps the extremes" {
+	gen '[x for b in range(1, 41) for x in (plan(10 * b, 16, [b + 3] * b), run(10 * b + 1, 16, b))]'
+	wl --max-new-workloads 4
+	jq -s '[.[].workload.axes.batch_size]' $W/gqa_paged/$DEC.jsonl >b
+	jq -e 'length == 4 and min == 1 and max == 40' b
+	[ "$(of $DEC .axes.batch_size)" = '{"min":1,"max":40,"distinct":40}' ]
+}
+
+@test "P18 keyword calls whose names differ from the definition's" {
+	gen '[norm(1, 5, positional=False)]'
+	wl
+	jq -e '.workload.axes == {"batch_size": 5}' $W/rmsnorm/rmsnorm_h4096.jsonl
+}
+
+@test "P19 rank and dtype are compared" {
+	gen '[{**(n := norm(1, 2)), "args": {**n["args"], "input": ["BF16", [2, 4096, 128]]}},
+		{**(n := norm(2, 2)), "args": {**n["args"], "input": ["F32", [2, 4096]]}}]'
+	wl
+	[ "$(of rmsnorm_h4096 .accepted)" = 0 ]
+	of rmsnorm_h4096 .refused | grep -q 'has 3 dimensions, not 2'
+	of rmsnorm_h4096 .refused | grep -q 'is float32, not bfloat16'
+}
+
+@test "P23 --replace never exchanges a file for an empty or poorer one" {
+	gen '[plan(1, 16, [5, 9]), run(2, 16, 2), plan(3, 16, [5, 9, 1]), run(4, 16, 3)]'
+	wl; cp $W/gqa_paged/$DEC.jsonl one; n=$(find ds/blob -type f | wc -l)
+	gen '[plan(1, 16, [5, 9]), run(2, 16, 2, status="inputs_saved")]' e
+	B dumpwl --dataset ds --replace e 2>err
+	cmp one $W/gqa_paged/$DEC.jsonl && [ "$(find ds/blob -type f | wc -l)" -eq "$n" ]
+	grep -q 'stays as it is: no call fits' err
+	gen '[plan(1, 16, [6, 9]), run(2, 16, 2)]' f
+	B dumpwl --dataset ds --replace f 2>err
+	cmp one $W/gqa_paged/$DEC.jsonl
+	gen '[plan(1, 16, [6, 9]), run(2, 16, 2), plan(3, 16, [5, 9, 1, 1]), run(4, 16, 4)]' g
+	B dumpwl --dataset ds --replace g
+	! cmp -s one $W/gqa_paged/$DEC.jsonl
+	# blobs of the former file are gone, none is without its line
+	B checkset --kernels=kernels ds | { ! grep -E 'no workload uses|unable to open'; }
+}
+
+@test "page size 64: HND, one tensor for both halves, tokens without pages" {
+	gen '[plan(1, 16, [70, 9], ps=64, pool=300), run(2, 16, 2, ps=64, pool=300),
+		plan(3, 17, [71, 9], ps=64, pool=300), run(4, 17, 2, ps=64, cache=[300, 8, 64, 128]),
+		plan(5, 18, [72, 9], ps=64, pool=300), {**(r := run(6, 18, 2, ps=64)), "args": {**r["args"], "paged_kv_cache": ["BF16", [300, 2, 64, 8, 128]]}},
+		plan(7, 19, [73, 9], ps=64, pool=300), run(8, 19, 2, ps=64, cache=[19200, 8, 128])]'
+	wl
+	[ "$(of gqa_paged_decode_h32_kv8_d128_ps64 '[.seen, .accepted]')" = '[4,4]' ]
+	jq -se 'all(.workload.axes.num_pages == 300)' $W/gqa_paged/gqa_paged_decode_h32_kv8_d128_ps64.jsonl
+}
+
+@test "MLA: decode and prefill told apart, the scale of plan(), lengths to last pages" {
+	python3 -c "$PYGEN
+def mla(t, w, q, kv, ps):
+    n = [-(-x // ps) for x in kv]; ptr = [0]; qp = [0]
+    for x in n: ptr.append(ptr[-1] + x)
+    for x in q: qp.append(qp[-1] + x)
+    return [{'t': t, 'f': 'BatchMLAPagedAttentionWrapper.plan', 'self': w, 'args': {'qo_indptr': ['I32', [len(qp)], qp], 'kv_indptr': ['I32', [len(ptr)], ptr],
+        'kv_indices': ['I32', [ptr[-1]], list(range(ptr[-1]))], 'kv_len_arr': ['I32', [len(kv)], kv], 'num_heads': 128, 'head_dim_ckv': 512,
+        'head_dim_kpe': 64, 'page_size': ps, 'causal': True, 'sm_scale': 0.1147}},
+      {'t': t + 1, 'f': 'BatchMLAPagedAttentionWrapper.run', 'self': w, 'args': {'q_nope': ['BF16', [qp[-1], 128, 512]], 'q_pe': ['BF16', [qp[-1], 128, 64]],
+        'ckv_cache': ['BF16', [900, ps, 512]], 'kpe_cache': ['BF16', [900, ps, 64]]}}]
+print(json.dumps(mla(1, 16, [1, 1], [70, 5], 64) + mla(3, 16, [4, 2], [70, 5], 64) + mla(5, 17, [1, 1, 1], [7, 5, 2], 1)))" | dumps d
+	wl
+	[ "$(of mla_paged_decode_h128_ckv512_kpe64_ps64 .accepted)" = 1 ]
+	[ "$(of mla_paged_prefill_causal_h128_ckv512_kpe64_ps64 .accepted)" = 1 ]
+	[ "$(of mla_paged_decode_h128_ckv512_kpe64_ps1 .accepted)" = 1 ]
+	jq -e '.workload.inputs.sm_scale.value == 0.1147' $W/mla_paged/mla_paged_decode_h128_ckv512_kpe64_ps64.jsonl
+	f=ds/$(jq -r '.workload.inputs.kv_last_page_len.path' $W/mla_paged/mla_paged_decode_h128_ckv512_kpe64_ps64.jsonl)
+	python3 - "$f" <<-'PY'
+	import json, struct, sys
+	r = open(sys.argv[1], "rb").read()
+	n, = struct.unpack("<Q", r[:8])
+	a, b = json.loads(r[8:8 + n])["kv_last_page_len"]["data_offsets"]
+	assert struct.unpack("<2i", r[8 + n + a:8 + n + b]) == (6, 5)
+	PY
+	B checkset --errors --kernels=kernels ds | { ! grep .; }
+}
+
+@test "the recorded run of a real engine: every call is accounted for, and as the server's log says" {
+	need_shared
+	python3 "$ONBOARD_SHARED/dumps/expand.py" "$ONBOARD_SHARED/dumps/qwen3-8b-l4_ps1.tar.zst" rec
+	B dumpwl --dataset ds --json r.json --max-new-workloads 1000 rec/qwen3-8b-l4_ps1
+	jq -e '.dumps == 2515 and .calls == .accepted and .unreadable == 0' r.json
+	B checkset --errors --kernels=kernels ds | { ! grep .; }
+	zcat "$ONBOARD_SHARED/dumps/qwen3-8b-l4_ps1.log.gz" >log
+	python3 - log $W/gqa_paged/$DEC.jsonl $W/gqa_ragged/gqa_ragged_prefill_causal_h32_kv8_d128.jsonl <<-'PY'
+	import collections, json, re, sys
+	log = open(sys.argv[1]).read()
+	lines = lambda f: [json.loads(l)["workload"]["axes"] for l in open(f)]
+	# tokens in the log are those of the pool, shared prefixes once; batch sizes are the batches'
+	said = collections.Counter(int(a) for a in re.findall(r"Decode batch, #running-req: (\d+)", log))
+	got = collections.Counter(a["batch_size"] for a in lines(sys.argv[2]))
+	assert not got - said and sum((said - got).values()) <= 2, (said - got, got - said)
+	new = {(int(a), int(b)) for a, b in re.findall(r"Prefill batch, #new-seq: (\d+), #new-token: (\d+)", log)}
+	pre = {(a["len_indptr"] - 1, a["total_q"]) for a in lines(sys.argv[3])}
+	assert pre and pre == new, sorted(pre ^ new)[:5]
+	PY
+}
+
+@test "an archive gives what its folders give; one that is cut gives what came before" {
+	gen '[x for b in range(1, 9) for x in (plan(10 * b, 16, [b + 3] * b), run(10 * b + 1, 16, b, pool=100000), norm(10 * b + 2, b))]'
+	B dumpwl --dataset ds --to one --json a.json d
+	tar -cf - d | zstd -q >d.tar.zst
+	B dumpwl --dataset ds --to two --json b.json d.tar.zst
+	diff -r one two && cmp <(jq 'del(.dumps, .functions)' a.json) <(jq 'del(.dumps, .functions)' b.json)
+	head -c $(($(stat -c %s d.tar.zst) * 2 / 3)) d.tar.zst >cut.tar.zst
+	B dumpwl --dataset ds --to three --json c.json cut.tar.zst 2>err
+	grep -q 'what came before that is taken' err
+	jq -e '.accepted > 0' c.json
+	echo hello >no.tar
+	run B dumpwl --dataset ds no.tar
+	[ "$status" -eq 1 ]
+	run ls -d "${TMPDIR:-/tmp}"/dumpwl.*
+	[ "$status" -ne 0 ]
+}
+
+@test "an archive whose names leave it, or whose folders are links" {
+	gen '[norm(1, 5)]'
+	f=$(ls d)
+	mkdir evil && ln -s /tmp "evil/$f" && tar -cf e.tar evil && tar -rf e.tar --transform "s,d/,../../../evil/," d
+	B dumpwl --dataset ds --to o --json r.json e.tar || true
+	[ ! -e ../evil ] && [ ! -e /tmp/metadata.jsonl ]
+}
+
+@test "inputs.pt: a pickle that would run something is refused and not run" {
+	gen '[norm(1, 5), norm(2, 6)]'
+	f=d/$(ls d | head -1); rm "$f/inputs.safetensors"
+	python3 - "$f/inputs.pt" <<-'PY'
+	import os, pickle, sys, zipfile
+	class Evil:
+	    def __reduce__(self): return os.system, ("touch ran",)
+	with zipfile.ZipFile(sys.argv[1], "w") as z: z.writestr("inputs/data.pkl", pickle.dumps({"arg_0": Evil()}, 2))
+	PY
+	wl
+	[ ! -e ran ]
+	[ "$(of rmsnorm_h4096 '[.seen, .accepted]')" = '[2,1]' ]
+	jq -e '.unreadable_because | keys[0] | test("pickle")' r.json
+}
+
+@test "kill -9 and a full disk: what was there stays whole" {
+	gen '[x for b in range(1, 30) for x in (plan(10 * b, 16, [b + 3] * b), run(10 * b + 1, 16, b))]'
+	B dumpwl --dataset ds --to want d
+	for i in $(seq 12); do
+		timeout -s KILL "0.0$((i % 5 + 1))" "$ONBOARD_BUILD/bin/dumpwl" --dataset ds --to got d || true
+	done
+	B dumpwl --dataset ds --to got d
+	diff -r want got
+	(ulimit -f 1; trap '' XFSZ; ! "$ONBOARD_BUILD/bin/dumpwl" --dataset ds --to full d 2>err) && [ -s err ]
+	[ ! -e full/workloads/gqa_paged/$DEC.jsonl ]
+}
