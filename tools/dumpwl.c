@@ -9,6 +9,7 @@
  */
 #include "lib/die.h"
 #include "lib/dumpspool.h"
+#include "lib/dumpahead.h"
 #include "lib/dumpmap.h"
 #include "lib/kernels.h"
 #include "lib/opt.h"
@@ -129,6 +130,7 @@ struct plan {
 };
 
 static int dirfd_of;			/* of the dump folder at hand */
+static struct dump_ahead *ahead;
 static size_t dumps, used, fitted, unreadable;
 static json_t *functions, *broken;	/* name -> count; reason -> count */
 static struct plan *plans;
@@ -140,11 +142,6 @@ static void count(json_t *o, const char *key)
 
 	if (json_object_set_new(o, key, json_integer(n + 1)))
 		json_object_set_new(o, "(no UTF-8)", json_integer(n + 1));
-}
-
-static bool calls_it(const struct wl_target *t, const char *function)
-{
-	return json_array_has(t->calls, function);
 }
 
 /* X.plan matters where X.run does. */
@@ -159,7 +156,7 @@ static bool is_plan(const char *function)
 	strbuf_add(&run, function, n - 4);
 	strbuf_addstr(&run, "run");
 	for (i = 0; i < ntargets && !yes; i++)
-		yes = calls_it(&targets[i], run.buf);
+		yes = json_array_has(targets[i].calls, run.buf);
 	strbuf_release(&run);
 	return yes;
 }
@@ -169,7 +166,7 @@ static bool is_called(const char *function)
 	size_t i;
 
 	for (i = 0; i < ntargets; i++)
-		if (calls_it(&targets[i], function))
+		if (json_array_has(targets[i].calls, function))
 			return true;
 	return false;
 }
@@ -206,7 +203,7 @@ static void take_plan(struct call *c)
 	struct plan p = { .call = c };
 	size_t i, older = 0;
 
-	if (dump_open(&p.d, dirfd_of, c->folder, &err)) {
+	if (dump_ahead_next(ahead, &p.d, &err)) {
 		unreadable++;
 		count(broken, err.buf);
 		strbuf_reset(&err);
@@ -238,7 +235,7 @@ static int64_t written(const char *folder)
 }
 
 struct choice {
-	const struct plan *v[8];	/* that may be in force, in order */
+	struct plan *v[8];	/* that may be in force, in order */
 	size_t n;
 };
 
@@ -250,7 +247,7 @@ struct choice {
 static void plans_of(const struct call *c, const char *self,
 		     struct choice *ch)
 {
-	int64_t t = written(c->folder), when;
+	int64_t t, when;
 	bool told = true;
 	size_t i, k, first;
 
@@ -266,6 +263,9 @@ static void plans_of(const struct call *c, const char *self,
 	}
 	/* ch->v[0] may be of an earlier millisecond: it came before, anyway */
 	first = ch->n && strcmp(ch->v[0]->call->n.time, c->n.time) < 0;
+	if (ch->n == first)
+		return;
+	t = written(c->folder);
 	for (i = first; i < ch->n; i++) {
 		when = written(ch->v[i]->call->folder);
 		told &= when != t && t % 1000000000;
@@ -282,7 +282,7 @@ static void plans_of(const struct call *c, const char *self,
 	ch->n = k ? 1 : 0;
 }
 
-static int try_plans(const struct wl_target *t, const struct dump *d,
+static int try_plans(const struct wl_target *t, struct dump *d,
 		     const struct choice *ch, struct workload *w,
 		     const struct plan **which, struct strbuf *why)
 {
@@ -334,12 +334,12 @@ static void take_call(struct call *c, const char *root)
 
 	used++;
 	for (i = 0; i < ntargets; i++)
-		targets[i].seen += calls_it(&targets[i], c->n.function);
-	if (dump_open(&d, dirfd_of, c->folder, &err)) {
+		targets[i].seen += json_array_has(targets[i].calls, c->n.function);
+	if (dump_ahead_next(ahead, &d, &err)) {
 		unreadable++;
 		count(broken, err.buf);
 		for (i = 0; i < ntargets; i++)
-			if (calls_it(&targets[i], c->n.function))
+			if (json_array_has(targets[i].calls, c->n.function))
 				count(targets[i].refused, err.buf);
 		strbuf_reset(&err);
 		return;
@@ -347,7 +347,7 @@ static void take_call(struct call *c, const char *root)
 	if (strchr(c->n.function, '.'))
 		plans_of(c, dump_self(&d), &ch);
 	for (i = 0; i < ntargets && n < ARRAY_SIZE(fits); i++) {
-		if (!calls_it(&targets[i], c->n.function))
+		if (!json_array_has(targets[i].calls, c->n.function))
 			continue;
 		strbuf_reset(&why);
 		if (try_plans(&targets[i], &d, &ch, &w[n], &p[n], &why))
@@ -378,6 +378,7 @@ static void scan(const char *root)
 {
 	struct dirent **v = NULL;
 	struct call *calls;
+	const char **folders;
 	int n, i;
 	size_t k, m = 0;
 
@@ -400,6 +401,10 @@ static void scan(const char *root)
 			m++;
 	}
 	qsort(calls, m, sizeof(*calls), by_time);
+	folders = xcalloc(m + 1, sizeof(*folders));
+	for (k = 0; k < m; k++)
+		folders[k] = calls[k].folder;
+	ahead = dump_ahead_start(dirfd_of, folders, m);
 	for (k = 0; k < m; k++) {
 		progress("calls", k, m);
 		if (calls[k].plan)
@@ -408,6 +413,8 @@ static void scan(const char *root)
 			take_call(&calls[k], root);
 	}
 	progress("calls", m, m);
+	dump_ahead_end(ahead);
+	free(folders);
 	while (nplans)
 		drop_plan(nplans - 1);
 	for (i = 0; i < n; i++)

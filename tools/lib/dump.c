@@ -199,8 +199,36 @@ fail:
 	return -1;
 }
 
+int64_t *dump_ints(struct dump *d, const struct st_tensor *t, size_t *n,
+		   struct strbuf *err)
+{
+	int64_t *v, *copy;
+	size_t i;
+
+	for (i = 0; i < d->nints; i++)
+		if (d->ints[i].offset == t->offset)
+			break;
+	if (i == d->nints) {
+		v = st_ints(&d->tensors, t, n, err);
+		if (!v || i == ARRAY_SIZE(d->ints))
+			return v;
+		d->ints[i].offset = t->offset;
+		d->ints[i].v = v;
+		d->ints[i].n = *n;
+		d->nints++;
+	}
+	*n = d->ints[i].n;
+	copy = xcalloc(*n, sizeof(*copy));
+	memcpy(copy, d->ints[i].v, *n * sizeof(*copy));
+	return copy;
+}
+
 void dump_close(struct dump *d)
 {
+	size_t i;
+
+	for (i = 0; i < d->nints; i++)
+		free(d->ints[i].v);
 	json_decref(d->meta);
 	json_decref(d->params);
 	if (d->has_tensors)

@@ -30,6 +30,12 @@ struct dump {
 	struct safetensors tensors;
 	bool has_tensors;
 	json_t *params;		/* of the signature: [{name, default?}] */
+	struct {		/* integer tensors read so far */
+		uint64_t offset;
+		int64_t *v;
+		size_t n;
+	} ints[8];
+	size_t nints;
 };
 
 /*
@@ -58,6 +64,12 @@ struct dump_value {
  */
 int dump_arg(const struct dump *d, const char *name, int item,
 	     struct dump_value *v, struct strbuf *err);
+/*
+ * The values of an integer tensor, as st_ints(), read once however often they
+ * are asked for: every layer's run() asks for its plan's.
+ */
+int64_t *dump_ints(struct dump *d, const struct st_tensor *t, size_t *n,
+		   struct strbuf *err);
 /* Who the call was made on: self_id, else the object's repr; or "". */
 const char *dump_self(const struct dump *d);
 

@@ -115,7 +115,7 @@ static int hold_queries(struct dump_mapping *x)
 	if (dump_look(x, "plan.qo_indptr", &v))
 		return -1;
 	if (v.kind == DUMP_TENSOR)
-		in.values = st_ints(&x->plan->tensors, &v.t, &in.n, x->why);
+		in.values = dump_ints(x->plan, &v.t, &in.n, x->why);
 	if (!in.values) {
 		if (!x->why->len)
 			strbuf_addstr(x->why, "plan() has no qo_indptr");

@@ -9,7 +9,7 @@
 
 struct dump_mapping {
 	const struct dumpmap *m;
-	const struct dump *call, *plan;
+	struct dump *call, *plan;
 	struct workload *w;
 	json_t *bound;			/* axis -> value */
 	struct strbuf *why;

@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-static const struct dump *side(const struct dump_mapping *x, const char *where)
+static struct dump *side(const struct dump_mapping *x, const char *where)
 {
 	return strncmp(where, "plan.", 5) ? x->call : x->plan;
 }
@@ -53,11 +53,11 @@ static bool bind_shape(struct dump_mapping *x, const json_t *shape,
 	return !x->why->len;
 }
 
-static int values(struct dump_mapping *x, const struct dump *d,
+static int values(struct dump_mapping *x, struct dump *d,
 		  const struct st_tensor *t, const char *input,
 		  struct check_input *in)
 {
-	in->values = st_ints(&d->tensors, t, &in->n, x->why);
+	in->values = dump_ints(d, t, &in->n, x->why);
 	if (in->values)
 		return 0;
 	if (!x->why->len)
@@ -332,8 +332,8 @@ static int hold_values(struct dump_mapping *x)
 	return x->why->len ? -1 : 0;
 }
 
-int dumpmap_try(const struct dumpmap *m, const struct dump *call,
-		const struct dump *plan, struct workload *w,
+int dumpmap_try(const struct dumpmap *m, struct dump *call,
+		struct dump *plan, struct workload *w,
 		struct strbuf *why)
 {
 	struct dump_mapping x = { m, call, plan, w, json_object(), why };

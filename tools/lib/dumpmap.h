@@ -34,8 +34,8 @@ struct dumpmap {
 };
 
 /* 0, or -1 with why this call is none of the definition. plan may be NULL. */
-int dumpmap_try(const struct dumpmap *m, const struct dump *call,
-		const struct dump *plan, struct workload *w,
+int dumpmap_try(const struct dumpmap *m, struct dump *call,
+		struct dump *plan, struct workload *w,
 		struct strbuf *why);
 
 #endif

@@ -55,8 +55,7 @@ static int pread_all(int fd, void *buf, size_t n, uint64_t at)
 	return 0;
 }
 
-/* Header and small tensors come with the first read. */
-#define HEAD 4096
+#define HEAD 4096	/* files up to here are read whole */
 
 static int st_read(const struct safetensors *st, void *buf, size_t n,
 		   uint64_t at)
@@ -93,8 +92,9 @@ int st_open_fd(struct safetensors *st, int fd, const char *path,
 		goto fail;
 	}
 	st->file_size = (uint64_t)s.st_size;
-	st->head_len = st->file_size < HEAD ? st->file_size : HEAD;
-	st->head = xmalloc(HEAD);
+	/* a small file at once; of a large one no byte but what is asked for */
+	st->head_len = st->file_size <= HEAD ? st->file_size : 8;
+	st->head = xmalloc(st->head_len + 8);
 	if (!S_ISREG(s.st_mode) || st->head_len < 8 ||
 	    pread_all(st->fd, st->head, st->head_len, 0)) {
 		strbuf_addf(err, "%s is no safetensors file: it has no"

@@ -1,6 +1,8 @@
 #include "workload.h"
 #include "sha256.h"
 
+#include <endian.h>
+
 void workload_name(struct workload *w, const char *definition)
 {
 	struct strbuf sb = STRBUF_INIT;
@@ -12,11 +14,21 @@ void workload_name(struct workload *w, const char *definition)
 	for (i = 0; i < w->n; i++) {
 		const struct check_input *in = &w->input[i].in;
 
-		strbuf_addf(&sb, "%s ", w->input[i].name);
-		if (w->input[i].scalar)
-			strbuf_add_double(&sb, w->input[i].number);
-		for (k = 0; !w->input[i].random && k < in->n; k++)
-			strbuf_addf(&sb, "%lld ", (long long)in->values[k]);
+		strbuf_addstr(&sb, w->input[i].name);
+		strbuf_addch(&sb, 0);
+		if (w->input[i].scalar) {
+			uint64_t bits;
+
+			memcpy(&bits, &w->input[i].number, sizeof(bits));
+			bits = htole64(bits);
+			strbuf_add(&sb, &bits, sizeof(bits));
+		}
+		/* eight bytes a value, the lowest first, on any host */
+		for (k = 0; !w->input[i].random && k < in->n; k++) {
+			uint64_t v = htole64((uint64_t)in->values[k]);
+
+			strbuf_add(&sb, &v, sizeof(v));
+		}
 		strbuf_addch(&sb, '\n');
 	}
 	sha256_bytes(hex, sb.buf, sb.len);
