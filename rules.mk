@@ -131,8 +131,8 @@ $(call each,definitions.json): $(run)/%/definitions.json: $(run)/%/kernels.json 
 	$(call say,MKDEF) $B/bin/mkdef $(failed) --kernels=kernels --ours=$T/definitions \
 		--dataset=$T/flashinfer-trace --list=$(run)/$*/definitions.list -o $@ $<
 
-$(call each,sessions.json): $(run)/%/sessions.json: $(run)/%/definitions.json $(run)/%/sessions.vars $T/index/flashinfer_trace.json $B/bin/plan-sessions
-	$(call say,SESSIONS) $B/bin/plan-sessions $(failed) --index=$T/index $(if $(SKIP_WORKLOAD),--skip-workload) \
+$(call each,sessions.json): $(run)/%/sessions.json: $(run)/%/definitions.json $(run)/%/sessions.vars $T/index/flashinfer_trace.json $(kernel_files) $B/bin/plan-sessions
+	$(call say,SESSIONS) $B/bin/plan-sessions $(failed) --kernels=kernels --index=$T/index $(if $(SKIP_WORKLOAD),--skip-workload) \
 		-o $@ $(run)/$*/kernels.json
 
 $(call each,outbox.json): $(run)/%/outbox.json: $(run)/%/sessions.json $B/bin/mkpr

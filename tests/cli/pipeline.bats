@@ -219,7 +219,7 @@ jsonschema.validate(json.load(open(sys.argv[1])), json.load(open("tests/manifest
 @test "discover says that a snapshot has no history" {
 	run "${M[@]}" discover
 	[ "$status" -eq 0 ]
-	jq -e '.candidates == [] and (.notes | length) == 2' tmp/discovered.json
+	jq -e '.candidates == [] and (.notes | length) == 3' tmp/discovered.json
 }
 
 @test "make status, outbox and help speak" {

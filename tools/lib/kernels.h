@@ -8,6 +8,8 @@
  *	fi_method	of a class: the method that runs (default "run")
  *	fi_needed	false: plain PyTorch serves it, no FlashInfer kernel
  *	layer		SGLang file that runs it, under python/sglang/srt/
+ *	prefill		"paged" or "ragged": how the engine has to prefill for it
+ *	dump		how recorded calls map to inputs (dumpmap.h)
  *	extends		another template of the folder: its JSON under this
  *			one (null removes a key), its .py where this one has
  *			none
