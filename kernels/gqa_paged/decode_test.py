@@ -23,4 +23,7 @@ def independent(c, x):
     return by_request(x, x["q"], kv_of, *requests(True))
 
 
+# part: agree_empty
+
+
 # part: test_tail

@@ -29,4 +29,7 @@ def independent(c, x):
     return by_request(x, torch.cat([x["q_nope"], x["q_pe"]], -1), kv_of, *requests(True))
 
 
+# part: agree_empty
+
+
 # part: test_tail

@@ -46,9 +46,13 @@ def test_flashinfer_agrees_with_a_second_formulation(seed):
         pytest.skip(f"FlashInfer's kernel needs compute capability {CAPABILITY[0]}.{CAPABILITY[1]}")
     d = definition()
     source = json.loads(file.read_text())["sources"][0]["content"]
-    if "import flashinfer" in source:
+    if "flashinfer" in source:
         pytest.importorskip("flashinfer", reason="FlashInfer is not installed")
     x, want = tried(d, seed)
     on_gpu = {k: v.cuda() if isinstance(v, torch.Tensor) else v for k, v in x.items()}
-    got = as_tuple(run_of(source)(**on_gpu))
+    try:
+        run = run_of(source)
+    except ImportError as e:
+        pytest.skip(f"this FlashInfer does not have it: {e}")
+    got = as_tuple(run(**on_gpu))
     agree([g.cpu() for g in got], want)

@@ -310,3 +310,23 @@ print(json.dumps(mla(1, 16, [1, 1], [70, 5], 64) + mla(3, 16, [4, 2], [70, 5], 6
 	(ulimit -f 1; trap '' XFSZ; ! "$ONBOARD_BUILD/bin/dumpwl" --dataset ds --to full d 2>err) && [ -s err ]
 	[ ! -e full/workloads/gqa_paged/$DEC.jsonl ]
 }
+
+@test "recorded on an H200: FlashInfer's own wrappers, page sizes 1 and 64, MLA, rope, sampling" {
+	rm -rf ds prov && mkdir -p ds/definitions prov
+	for c in llama-3.1-8b qwen3-8b deepseek-v3; do
+		B needed -c manifests/snapshot/configs/$c.json --serving <(echo '{"tp":[1,8],"ep":[1],"page_sizes":[1,64]}') |
+			B classify --index manifests/snapshot - | jq '.kernels |= map(.phase1_status = "new")' >k.json
+		B mkdef --slug $c --dataset ds --ours prov -o /dev/null k.json
+	done
+	B dumpwl --dataset ds --json r.json tests/fixtures/dumps/h200.tar.xz
+	jq -e '.unreadable == 2 or .unreadable == 0' r.json
+	for d in gqa_paged_decode_h32_kv8_d128_ps1 gqa_paged_decode_h32_kv8_d128_ps64 gqa_paged_prefill_causal_h32_kv8_d128_ps1 \
+		gqa_paged_prefill_causal_h32_kv8_d128_ps64 gqa_ragged_prefill_causal_h32_kv8_d128 mla_paged_decode_h16_ckv512_kpe64_ps1 \
+		mla_paged_decode_h16_ckv512_kpe64_ps64 mla_paged_prefill_causal_h16_ckv512_kpe64_ps1 mla_paged_prefill_causal_h16_ckv512_kpe64_ps64 \
+		mla_ragged_prefill_causal_h16_qk192_vo128 rmsnorm_h4096 fused_add_rmsnorm_h4096 merge_state_h32_d128 silu_and_mul_h28672 \
+		append_paged_kv_cache_kv8_d128 rope_with_cos_sin_cache_gptj_style_d64_rd64 rope_with_cos_sin_cache_neox_style_d128_rd128 \
+		top_k_sampling_from_probs_v128256 top_k_top_p_sampling_from_probs_v128256 min_p_sampling_from_probs_v151936; do
+		[ "$(of $d .accepted)" -ge 2 ] || { echo "$d: $(of $d .)"; false; }
+	done
+	B checkset --errors --kernels=kernels ds | { ! grep .; }
+}

@@ -79,7 +79,12 @@ static json_t *signature(const char *s)
 					      (size_t)(stop - from));
 				while (eq && *eq == ' ')
 					eq++;
-				if (eq)
+				/* a text without its quotes */
+				if (eq && *eq == '\'' && s - eq > 1)
+					json_object_set_new(p, "text",
+						json_stringn(eq + 1, (size_t)
+							     (s - eq - 2)));
+				else if (eq)
 					json_object_set_new(p, "default",
 						json_stringn(eq, (size_t)
 							     (s - eq)));
@@ -343,6 +348,8 @@ int dump_arg(const struct dump *d, const char *name, int item,
 		}
 		if (!ret && v->kind == DUMP_ABSENT && dflt && item < 0)
 			from_default(dflt, v);
+		else if (!ret && v->kind == DUMP_ABSENT && item < 0)
+			from_json(json_object_get(p, "text"), v);
 	}
 	strbuf_release(&key);
 	return ret;

@@ -52,7 +52,8 @@ static int hold_numbers(struct dump_mapping *x)
 			want = json_integer_value(param);
 		if (dump_look(x, json_string_value(where), &v))
 			return -1;
-		if (want >= 0 && v.kind == DUMP_NUMBER &&
+		/* below 0: not told; an engine may tell it to forward() */
+		if (want >= 0 && v.kind == DUMP_NUMBER && v.number >= 0 &&
 		    v.number != (double)want) {
 			strbuf_addf(x->why, "%s is %.15g, not %lld", name,
 				    v.number, (long long)want);

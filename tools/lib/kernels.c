@@ -354,7 +354,7 @@ json_t *kernel_solution(const struct kernel_template *t, const char *op,
 {
 	json_t *values = values_of(op, name, use), *sol = NULL;
 	char *text = kernel_text(t, "_baseline.py", values, err);
-	bool flashinfer = text && strstr(text, "import flashinfer");
+	bool flashinfer = text && strstr(text, "flashinfer");
 	struct strbuf sb = STRBUF_INIT;
 
 	strbuf_addf(&sb, "flashinfer_wrapper_%s", name);

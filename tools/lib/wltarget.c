@@ -18,6 +18,19 @@ static bool same_inputs(const json_t *def, const json_t *template)
 	return true;
 }
 
+/* "_sw512_cap50": the window as plan() is told it, and the cap. */
+static void add_bounds(json_t *params, const char *variant)
+{
+	const char *sw = strstr(variant, "_sw"), *cap = strstr(variant, "_cap");
+
+	if (sw)
+		json_object_set_new(params, "window_left",
+				    json_integer(strtoll(sw + 3, NULL, 10) - 1));
+	if (cap)
+		json_object_set_new(params, "cap",
+				    json_integer(strtoll(cap + 4, NULL, 10)));
+}
+
 /* The template whose name and inputs are the definition's. */
 static bool find_template(struct wl_target *t, const char *kernels,
 			  const char *file)
@@ -36,6 +49,8 @@ static bool find_template(struct wl_target *t, const char *kernels,
 		variant = json_get_str(params, "variant");
 		if (fits && variant && prefix)
 			fits = !strncmp(variant, prefix, strlen(prefix));
+		if (fits && variant)
+			add_bounds(params, variant);
 		if (fits) {
 			t->map = (struct dumpmap){ t->def, json_object_get(
 				t->t.json, "dump"), params };
