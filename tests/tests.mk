@@ -57,7 +57,8 @@ fuzz-corpus: $(fuzzers)
 # leaks count in the library's unit tests; a tool exits with what it has
 check-asan-inner: all $(units) fuzz-corpus
 	@for u in $(units); do CMOCKA_MESSAGE_OUTPUT=TAP $$u || exit 1; done; \
-	ASAN_OPTIONS=detect_leaks=0 SANITIZE=1 $(test_env) $(BATS) tests/cli/tools.bats tests/cli/pipeline.bats tests/cli/checkset.bats
+	ASAN_OPTIONS=detect_leaks=0 SANITIZE=1 $(test_env) $(BATS) tests/cli/tools.bats tests/cli/pipeline.bats tests/cli/checkset.bats \
+	tests/cli/dumpwl.bats tests/cli/coverage.bats
 
 # a Python environment of PyPI's packages, for the peers only
 $B/peers/.done: tests/peers/requirements.txt

@@ -361,13 +361,13 @@ static void take_call(struct call *c, const char *root)
 			strbuf_addf(&both, "it fits %s as well, and nothing"
 				    " tells which it is", fits[!i]->name);
 			count(fits[i]->refused, both.buf);
+			workload_release(&w[i]);
 		} else {
 			fits[i]->accepted++;
 			fitted++;
 			wl_add(&fits[i]->found, &w[i], root, c->folder,
 			       p[i] ? p[i]->call->folder : NULL);
 		}
-		workload_release(&w[i]);
 	}
 	dump_close(&d);
 	strbuf_release(&why);

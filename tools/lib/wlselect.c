@@ -5,7 +5,46 @@
 #include <fcntl.h>
 #include <math.h>
 
-void wl_add(struct wl_candidates *c, const struct workload *w,
+#define MAX_HELD ((size_t)16 << 20)
+
+static size_t size_of(const struct workload *w)
+{
+	size_t n = sizeof(*w), i;
+
+	for (i = 0; i < w->n; i++)
+		n += w->input[i].in.n * sizeof(*w->input[i].in.values);
+	return n;
+}
+
+/* What is chosen in the end need not be read again, as far as memory goes. */
+static void hold(struct wl_candidates *c, struct wl_candidate *v,
+		 struct workload *w)
+{
+	size_t n = size_of(w);
+
+	if (c->held + n > MAX_HELD) {
+		workload_release(w);
+		return;
+	}
+	c->held += n;
+	v->held = xcalloc(1, sizeof(*v->held));
+	*v->held = *w;
+}
+
+static void drop(struct wl_candidates *c, struct wl_candidate *v)
+{
+	json_decref(v->axes);
+	free(v->root);
+	free(v->folder);
+	free(v->plan);
+	if (v->held) {
+		c->held -= size_of(v->held);
+		workload_release(v->held);
+		free(v->held);
+	}
+}
+
+void wl_add(struct wl_candidates *c, struct workload *w,
 	    const char *root, const char *folder, const char *plan)
 {
 	char *key = json_dumps(w->axes, JSON_COMPACT);
@@ -20,8 +59,10 @@ void wl_add(struct wl_candidates *c, const struct workload *w,
 		json_object_set_new(c->by_axes, key, same);
 	}
 	free(key);
-	if (json_array_has(same, w->uuid))
+	if (json_array_has(same, w->uuid)) {
+		workload_release(w);
 		return;
+	}
 	if (json_array_size(same) == 2) {
 		/* the two smallest stay, whatever order they came in */
 		const char *a = json_string_value(json_array_get(same, 0));
@@ -29,8 +70,10 @@ void wl_add(struct wl_candidates *c, const struct workload *w,
 		size_t out = strcmp(a, b) > 0 ? 0 : 1;
 		const char *largest = out ? b : a;
 
-		if (strcmp(w->uuid, largest) > 0)
+		if (strcmp(w->uuid, largest) > 0) {
+			workload_release(w);
 			return;
+		}
 		for (i = 0; i < c->n; i++)
 			if (!strcmp(c->v[i].uuid, largest))
 				at = i;
@@ -45,15 +88,13 @@ void wl_add(struct wl_candidates *c, const struct workload *w,
 		}
 		c->n++;
 	} else {
-		json_decref(c->v[at].axes);
-		free(c->v[at].root);
-		free(c->v[at].folder);
-		free(c->v[at].plan);
+		drop(c, &c->v[at]);
 	}
 	c->v[at] = (struct wl_candidate){ .axes = json_incref(w->axes),
 		.root = xstrdup(root), .folder = xstrdup(folder),
 		.plan = plan ? xstrdup(plan) : NULL };
 	memcpy(c->v[at].uuid, w->uuid, UUID_LEN);
+	hold(c, &c->v[at], w);
 }
 
 static int by_uuid(const void *a, const void *b)
@@ -220,11 +261,11 @@ static int write_one(const struct wl_candidate *c, const struct wl_place *p,
 	char *text;
 	int ret = 0;
 
-	if (again(c, p, &w, err))
+	if (!c->held && again(c, p, &w, err))
 		return -1;
 	strbuf_addf(&rel, "./blob/workloads/%s/%s/%s_%s.safetensors", p->op,
 		    p->name, p->name, c->uuid);
-	line = workload_line(&w, p->name, rel.buf, &blob);
+	line = workload_line(c->held ? c->held : &w, p->name, rel.buf, &blob);
 	strbuf_addf(&path, "%s/%s", p->root, rel.buf + 2);
 	if (blob.len)
 		ret = outfile_write(path.buf, blob.buf, blob.len, err);
@@ -232,7 +273,8 @@ static int write_one(const struct wl_candidate *c, const struct wl_place *p,
 	strbuf_addf(lines, "%s\n", text);
 	free(text);
 	json_decref(line);
-	workload_release(&w);
+	if (!c->held)
+		workload_release(&w);
 	strbuf_release(&rel);
 	strbuf_release(&path);
 	strbuf_release(&blob);

@@ -16,6 +16,7 @@ struct wl_candidate {
 	json_t *axes;
 	char uuid[UUID_LEN];
 	char *root, *folder, *plan;	/* where it came from */
+	struct workload *held;		/* itself, or NULL: read it again */
 	bool chosen;
 };
 
@@ -23,9 +24,11 @@ struct wl_candidates {
 	struct wl_candidate *v;
 	size_t n, alloc;
 	json_t *by_axes;		/* axes as text -> [uuid] */
+	size_t held;			/* bytes of those that are held */
 };
 
-void wl_add(struct wl_candidates *c, const struct workload *w,
+/* Takes the workload, whose content is not the caller's any more. */
+void wl_add(struct wl_candidates *c, struct workload *w,
 	    const char *root, const char *folder, const char *plan);
 /* Marks at most max as chosen; returns how many. */
 size_t wl_choose(struct wl_candidates *c, size_t max);
