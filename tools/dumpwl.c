@@ -17,7 +17,6 @@
 #include "lib/wlselect.h"
 #include "lib/wltarget.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -25,7 +24,7 @@ static const char *kernels_dir = "kernels", *dataset, *json_out, *op_only;
 static const char *out_dir;
 static struct opt_list names;
 static long max_new = 20;
-static bool replace;
+static bool replace, report_only;
 
 static const struct tool tool = {
 	"--dataset=DIR [--definition=NAME]... [--op-type=OP] DUMPS...",
@@ -47,6 +46,7 @@ static const struct option options[] = {
 		"of one definition [20]"),
 	OPT_BOOL('r', "replace", &replace,
 		 "exchange the file for what was found, if it is no poorer"),
+	OPT_BOOL(0, "report-only", &report_only, "write no workloads"),
 	OPT_STR('j', "json", &json_out, "FILE", "report, - is stdout"),
 	OPT_END
 };
@@ -476,12 +476,12 @@ int main(int argc, char **argv)
 		scan(folder_of(argv[first]));
 	for (i = 0; i < ntargets; i++) {
 		struct wl_target *t = &targets[i];
-		struct wl_result r;
+		struct wl_result r = { 0 };
 		struct wl_place place = { .map = &t->map, .op = t->op,
 			.name = t->name, .root = out_dir ? out_dir : dataset,
 			.max = (size_t)max_new, .replace = replace };
 
-		if (wl_write(&t->found, &place, &r, &err))
+		if (!report_only && wl_write(&t->found, &place, &r, &err))
 			die(EX_AGAIN, "%s", err.buf);
 		if (r.kept && t->seen)
 			warn("%s: the workload file stays as it is: %s",

@@ -4,7 +4,7 @@ usage: dumps.py DIR
 
 Each entry: {t: ms, f: "Class.method", self: id, args: {NAME: VALUE}, and
 optionally pid, sig, status, positional, cut: bytes, mtime: ns, raw: bytes
-of metadata}. A VALUE is a number, bool, null, [dtype, shape, values?] or
+of metadata, real: true}. A VALUE is a number, bool, null, [dtype, shape, values?] or
 {"tuple": [...]}. Floats are sparse zeros.
 """
 import json
@@ -19,7 +19,7 @@ TORCH = {"BF16": "torch.bfloat16", "F16": "torch.float16", "F32": "torch.float32
          "F8_E4M3": "torch.float8_e4m3fn", "U8": "torch.uint8", "I8": "torch.int8"}
 
 
-def save(path, tensors):
+def save(path, tensors, real=False):
     head, at, parts = {}, 0, []
     for key in sorted(tensors):
         dtype, shape, *values = tensors[key]
@@ -27,6 +27,8 @@ def save(path, tensors):
         head[key] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + n]}
         if values:
             parts.append((at, struct.pack(f"<{len(values[0])}{'i' if dtype == 'I32' else 'q'}", *values[0])))
+        elif real:
+            parts.append((at, os.urandom(n)))
         at += n
     text = json.dumps(head).encode()
     text += b" " * (-len(text) % 8)
@@ -38,9 +40,8 @@ def save(path, tensors):
         f.truncate(8 + len(text) + at)
 
 
-def main():
-    root, counts = Path(sys.argv[1]), {}
-    for e in json.load(sys.stdin):
+def write(root, entries, counts):
+    for e in entries:
         pid, fn = e.get("pid", 7), e["f"]
         counts[pid, fn] = n = counts.get((pid, fn), 0) + 1
         t = e["t"]
@@ -70,12 +71,13 @@ def main():
         if method and e.get("with_id", True):
             rec["self_id"] = e["self"]
         first = json.dumps({**rec, "execution_status": "inputs_saved"})
+        save(d / "inputs.safetensors", tensors, e.get("real", False))
         (d / "metadata.jsonl").write_text(e["raw"] if "raw" in e else first + "\n" + json.dumps(rec) + "\n")
-        save(d / "inputs.safetensors", tensors)
         if "cut" in e:
             os.truncate(d / "inputs.safetensors", e["cut"])
         if "mtime" in e:
             os.utime(d / "inputs.safetensors", ns=(e["mtime"], e["mtime"]))
 
 
-main()
+if __name__ == "__main__":
+    write(Path(sys.argv[1]), json.load(sys.stdin), {})

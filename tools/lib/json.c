@@ -242,3 +242,14 @@ void json_merge_numbers(json_t *to, const json_t *from)
 			json_array_insert(to, k, v);
 	}
 }
+
+char **json_strings(const json_t *arr)
+{
+	char **v = xcalloc(json_array_size(arr) + 1, sizeof(*v));
+	json_t *s;
+	size_t i;
+
+	json_array_foreach((json_t *)arr, i, s)
+		v[i] = (char *)json_string_value(s);
+	return v;
+}

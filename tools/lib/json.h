@@ -43,6 +43,8 @@ void json_array_add(json_t *arr, const char *s);
 json_t *json_sorted_set(const json_t *arr);
 /* Adds the integers of `from` to `to`, which stays sorted, each once. */
 void json_merge_numbers(json_t *to, const json_t *from);
+/* Their texts, borrowed, and NULL: for exec. The array is to be freed. */
+char **json_strings(const json_t *arr);
 /* A new object with the same members, keys in byte order. */
 json_t *json_sorted_object(const json_t *obj);
 

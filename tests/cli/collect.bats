@@ -1,0 +1,117 @@
+#!/usr/bin/env bats
+# collect: a server from its start to workload files, and what can go wrong.
+load common
+
+setup() {
+	project
+	mkdir -p ds/definitions prov locks
+	B needed -c manifests/snapshot/configs/qwen3-8b.json --serving <(echo '{"tp":[1],"ep":[1],"page_sizes":[1]}') |
+		B classify --index manifests/snapshot - | jq '.kernels |= map(.phase1_status = "new")' >k.json
+	B mkdef --slug x --dataset ds --ours prov -o /dev/null k.json
+	jq -n '{sessions: [{name: "s1", tp: 1, ep: 1, page_size: 1, prefill: "ragged", args: ["--page-size", "1"],
+		definitions: ["gqa_paged_decode_h32_kv8_d128_ps1", "rmsnorm_h4096"],
+		env: {FLASHINFER_LOGLEVEL: "10", FLASHINFER_DUMP_INCLUDE: "rmsnorm,BatchDecode*"}}]}' >plan.json
+	C=(collect --plan=plan.json --session=s1 --dataset=ds --dir=run --model=m --gpus=0,1 --locks=locks --wait=0
+		--server="python3 tests/cli/engine.py" --enough=8 --batches=4,32 --inputs=64 --output=4)
+}
+teardown() { pkill -f 'sleep 3600' -P 1 2>/dev/null || true; }
+alone() { # nothing that the session started runs on
+	local i
+	for i in {1..50}; do pgrep -f "$PWD/run|--port [0-9]+ --page-size" >/dev/null || return 0; sleep 0.1; done
+	return 1
+}
+free_gpu() { flock -n locks/onboard-gpu.0 true; }
+
+@test "from start to workload files; the server is gone, the GPU is free" {
+	B "${C[@]}"
+	jq -e '.status == "done" and .calls > 20 and all(.definitions[]; .entries > 2)' run/session.json
+	B checkset --errors --kernels=kernels ds | { ! grep .; }
+	grep -q 'sees GPUs 0' run/server.log
+	grep -q 'load: 32 at a time' run/collection.log
+	alone && free_gpu
+}
+
+@test "float data goes from the disk while it runs, and the workloads are the same" {
+	ENGINE_DO=big B "${C[@]}"
+	[ "$(du -sm run/dumps | cut -f1)" -lt 20 ]
+	jq -e '.freed_mib > 100' run/session.json
+	jq -e '.workload.axes.num_pages == 4096' ds/workloads/gqa_paged/*.jsonl
+}
+
+@test "a server that does not start: the log's reason, and nothing is left" {
+	ENGINE_DO=start run B "${C[@]}"
+	[ "$status" -eq 1 ]
+	[[ $output == *"ValueError: this model is not known"* ]]
+	jq -e '.status == "failed"' run/session.json
+	alone && free_gpu
+	ENGINE_DO=hang run B "${C[@]}" --health=1
+	[ "$status" -eq 1 ]
+	[[ $output == *"not healthy in time"* ]]
+	alone && free_gpu
+}
+
+@test "out of memory while starting: a smaller share of the memory" {
+	ENGINE_DO=memory B "${C[@]}"
+	jq -e '.status == "done" and (.attempts | length) == 2 and (.attempts[0].ended | contains("Not enough memory"))
+		and .attempts[1].mem_fraction == 0.6' run/session.json
+	grep -q -- '--mem-fraction-static 0.60' run/collection.log
+}
+
+@test "out of memory under load: fewer requests first" {
+	ENGINE_DO=load B "${C[@]}"
+	jq -e '.status == "done" and (.attempts | length) == 2 and .attempts[1].mem_fraction == 0' run/session.json
+	grep -q 'load: 16 at a time' run/collection.log
+}
+
+@test "a server that dies, or refuses every request: said, and the next run goes on" {
+	ENGINE_DO=die run B "${C[@]}"
+	[ "$status" -eq 1 ]
+	[[ $output == *"illegal memory access"* ]]
+	ENGINE_DO=refuse run B "${C[@]}"
+	[[ $output == *"every request failed (status 400)"*"too long"* ]]
+	B "${C[@]}"
+	jq -e '.status == "done"' run/session.json
+}
+
+@test "no dump: what matched nothing, and what FlashInfer was called as" {
+	ENGINE_DO=silent run B "${C[@]}"
+	[ "$status" -eq 1 ]
+	[[ $output == *"FLASHINFER_DUMP_INCLUDE=rmsnorm,BatchDecode* matched nothing"*"other_api"* ]]
+}
+
+@test "GPUs: all or nothing, busy ones are waited for and then said" {
+	jq '.sessions[0].tp = 2' plan.json >p2 && mv p2 plan.json
+	flock locks/onboard-gpu.1 sleep 3 &
+	sleep 0.2
+	run B "${C[@]}"
+	[ "$status" -eq 75 ]
+	[[ $output == *"stayed busy"* ]]
+	free_gpu
+	B "${C[@]}" --wait=20
+	grep -q 'sees GPUs 0,1' run/server.log
+	run B "${C[@]}" --gpus=0
+	[[ $output == *"2 GPUs are wanted and there are 1"* ]]
+}
+
+@test "kill -9 of collect, of its keeper, of the server: no orphan, no lock, same workloads in the end" {
+	local who i
+	for who in collect onboard-keeper engine; do
+		for i in 0.3 0.9 1.6; do
+			"$ONBOARD_BUILD/bin/${C[0]}" "${C[@]:1}" 2>/dev/null &
+			local pid=$!
+			sleep "$i"
+			case $who in
+			collect) kill -9 "$pid" ;;
+			onboard-keeper) pkill -9 -x onboard-keeper -P "$pid" || true ;;
+			engine) pkill -9 -f tests/cli/engine.py || true ;;
+			esac
+			wait "$pid" || true
+			alone
+			for _ in {1..50}; do free_gpu && break; sleep 0.1; done
+			free_gpu
+		done
+	done
+	B "${C[@]}"
+	jq -e '.status == "done"' run/session.json
+	B checkset --errors --kernels=kernels ds | { ! grep .; }
+}
