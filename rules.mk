@@ -131,9 +131,17 @@ $(call each,definitions.json): $(run)/%/definitions.json: $(run)/%/kernels.json 
 	$(call say,MKDEF) $B/bin/mkdef $(failed) --kernels=kernels --ours=$T/definitions \
 		--dataset=$T/flashinfer-trace --list=$(run)/$*/definitions.list -o $@ $<
 
-$(call each,sessions.json): $(run)/%/sessions.json: $(run)/%/definitions.json $(run)/%/sessions.vars $T/index/flashinfer_trace.json $(kernel_files) $B/bin/plan-sessions
+$(call each,sessions.json): $(run)/%/sessions.json: $(run)/%/definitions.json $(run)/%/sessions.vars $T/index/flashinfer_trace.json $(kernel_files) $B/bin/plan-sessions $$(wildcard $(run)/$$*/sessions/*/session.json)
 	$(call say,SESSIONS) $B/bin/plan-sessions $(failed) --kernels=kernels --index=$T/index $(if $(SKIP_WORKLOAD),--skip-workload) \
-		-o $@ $(run)/$*/kernels.json
+		--results=$(run)/$*/sessions --make=$(run)/$*/sessions.mk -o $@ $(run)/$*/kernels.json
+
+#:   workloads    each session of each MODEL: a serving engine to workload files (LAUNCHER=, SERVER=)
+workloads: $(if $(strip $(MODELS)),,need-model) $(MODELS:%=workloads-%)
+$(MODELS:%=workloads-%): workloads-%: $(run)/%/sessions.json $B/bin/collect $B/bin/dumpwl
+	+@$(MAKE) -f $(run)/$*/sessions.mk RUN=$(run)/$* PLAN=$(run)/$*/sessions.json LAUNCHER='$(LAUNCHER)' \
+		COLLECT="$B/bin/collect --kernels=kernels --dataset=$T/flashinfer-trace --config=$(run)/$*/config.json \
+		--model=$(or $(MODEL_PATH),$$(jq -r '.hf_repo_id // empty' $(run)/$*/serving.json)) $(if $(SERVER),--server='$(SERVER)') $(COLLECT_FLAGS)"
+.PHONY: workloads $(MODELS:%=workloads-%)
 
 $(call each,outbox.json): $(run)/%/outbox.json: $(run)/%/sessions.json $B/bin/mkpr
 	$(call say,MKPR) $B/bin/mkpr $(failed) --run=$(run)/$* --repos=$T/repos.json \

@@ -8,6 +8,7 @@
  */
 #include "lib/die.h"
 #include "lib/gpulock.h"
+#include "lib/kernels.h"
 #include "lib/load.h"
 #include "lib/numlist.h"
 #include "lib/opt.h"
@@ -17,6 +18,7 @@
 #include "lib/serving.h"
 
 #include <curl/curl.h>
+#include <glob.h>
 #include <signal.h>
 
 static const char *plan_file, *session_name, *dataset, *dir, *model, *config;
@@ -92,18 +94,6 @@ static void note(const char *line)
 {
 	fprintf(journal, "%s\n", line);
 	fflush(journal);
-}
-
-static void note_command(const struct serving *s)
-{
-	json_t *words = engine_command(&s->e), *w;
-	size_t i;
-
-	fputs("server:", journal);
-	json_array_foreach(words, i, w)
-		fprintf(journal, " %s", json_string_value(w));
-	note("");
-	json_decref(words);
 }
 
 /* What was begun ends here, too; session.json tells the rest of make. */
@@ -238,7 +228,6 @@ static void serve(struct serving *s)
 		s->e.memory = ladder[i].memory;
 		s->e.slots = ladder[i].slots;
 		strbuf_reset(&why);
-		note_command(s);
 		o = serving_run(s, &why);
 		json_array_append_new(attempts, json_pack("{s:i, s:f, s:I,"
 			" s:s}", "most_requests", s->most, "mem_fraction",
@@ -248,6 +237,8 @@ static void serve(struct serving *s)
 		if (o == SERVED)
 			return;
 		note(why.buf);
+		if (o != NO_MEMORY && s->started && !trace_only)
+			run_dumpwl(true);	/* what came is kept */
 		if (o != NO_MEMORY)
 			finish("failed", why.buf, o == FAILED ? EX_REFUSED :
 			       EX_AGAIN);
@@ -263,6 +254,36 @@ static void serve(struct serving *s)
 }
 
 /* ---- main ---- */
+
+/* Definitions that the dataset does not have cannot be collected for. */
+static void leave_out_absent(void)
+{
+	json_t *defs = json_object_get(session, "definitions");
+	struct strbuf path = STRBUF_INIT;
+	const char *name = NULL;
+	size_t i;
+	glob_t g;
+
+	for (i = json_array_size(defs); i-- > 0;) {
+		name = json_string_value(json_array_get(defs, i));
+		strbuf_reset(&path);
+		strbuf_addf(&path, "%s/definitions/*/%s.json", dataset,
+			    name ? name : "");
+		if (!name || !kernel_name_ok(name) ||
+		    glob(path.buf, 0, NULL, &g)) {
+			warn("%s has no definition %s: left out (a dataset of"
+			     " SOURCE=snapshot has only ours)", dataset,
+			     name ? name : "");
+			json_array_remove(defs, i);
+		} else {
+			globfree(&g);
+		}
+	}
+	strbuf_release(&path);
+	if (!json_array_size(defs))
+		die(EX_REFUSED, "%s has none of the definitions of session"
+		    " %s", dataset, session_name);
+}
 
 static void load_session(void)
 {
@@ -281,6 +302,7 @@ static void load_session(void)
 	    !json_array_size(json_object_get(session, "definitions")))
 		die(EX_REFUSED, "%s has no session '%s'", plan_file,
 		    session_name);
+	leave_out_absent();
 }
 
 static int size_of(const json_t *config_text, const char *key, int otherwise)

@@ -1,23 +1,26 @@
 /*
  * plan-sessions - what phase 3 does for each kernel of a model.
  *
- * What the dataset has counts as done; what is left to collect is grouped into
- * the fewest server starts. No engine is driven yet: the kernels say so.
+ * What the dataset has, and what sessions brought, counts as done; what is
+ * left to collect is grouped into the fewest server starts.
  */
 #include "lib/die.h"
 #include "lib/flavours.h"
 #include "lib/kernels.h"
 #include "lib/opt.h"
+#include "lib/outfile.h"
 
 #define BATCH_SIZES 4	/* 8, 32, 64 and 128 */
 
 static const char *index_dir, *out = "-", *kernels_dir = "kernels";
+static const char *make_out, *results;
 static bool skip;
 
 static const struct tool tool = {
 	"--index=DIR [--skip-workload] [-o FILE] KERNELS",
 	"Say for each kernel how its workloads come about.",
-	"kernels.json (- is stdin), DIR/flashinfer_trace.json",
+	"kernels.json (- is stdin), DIR/flashinfer_trace.json, what sessions\n"
+	"        of collect left",
 	"sessions.json: {engine, server_starts, one_a_definition, sessions:\n"
 	"        [{name, tp, ep, page_size, prefill, definitions, args, env}],\n"
 	"        kernels: {NAME: {phase3_status, workload_entries}}}"
@@ -27,6 +30,10 @@ static const struct option options[] = {
 	OPT_STR('k', "kernels", &kernels_dir, "DIR", "the catalogue [kernels]"),
 	OPT_STR('i', "index", &index_dir, "DIR", "indexes of index-apis"),
 	OPT_BOOL(0, "skip-workload", &skip, "collect nothing"),
+	OPT_STR('r', "results", &results, "DIR",
+		"of sessions: DIR/NAME/session.json"),
+	OPT_STR(0, "make", &make_out, "FILE",
+		"sessions.mk: a rule for each session"),
 	OPT_STR('o', "output", &out, "FILE", "sessions.json, - is stdout [-]"),
 	OPT_END
 };
@@ -109,12 +116,97 @@ static json_t *wish(const json_t *k)
 	return o;
 }
 
+/* Adds {entries} or {reason} of each definition that a session was for. */
+static void take_session(json_t *had, const char *name)
+{
+	struct strbuf path = STRBUF_INIT, no = STRBUF_INIT;
+	const char *def, *reason;
+	json_t *s, *d;
+
+	strbuf_addf(&path, "%s/%s/session.json", results, name);
+	s = json_load_path(path.buf, JSON_MAX_CONFIG, &no);
+	reason = json_get_str(s, "reason");
+	json_object_foreach(json_object_get(s, "definitions"), def, d) {
+		json_t *n = json_object_get(d, "entries");
+
+		if (json_integer_value(n) > 0)
+			json_object_set_new(had, def, json_pack("{s:O}",
+						"entries", n));
+		else if (reason && !json_object_get(had, def))
+			json_object_set_new(had, def, json_pack("{s:s}",
+						"reason", reason));
+	}
+	json_decref(s);
+	strbuf_release(&path);
+	strbuf_release(&no);
+}
+
+static json_t *take_sessions(void)
+{
+	json_t *had = json_object();
+	struct dirent **v = NULL;
+	int n = results ? scandir(results, &v, dir_visible, dir_by_name) : 0;
+	int i;
+
+	for (i = 0; i < n; i++) {
+		take_session(had, v[i]->d_name);
+		free(v[i]);
+	}
+	free(v);
+	return had;
+}
+
+/* What a session said of a kernel is its status. */
+static void judge(json_t *o, const json_t *had)
+{
+	struct strbuf sb = STRBUF_INIT;
+	const char *reason = json_get_str(had, "reason");
+	json_t *n = json_object_get(had, "entries");
+
+	if (n) {
+		json_object_set_new(o, "phase3_status", json_string("done"));
+		json_object_set(o, "workload_entries", n);
+	} else if (reason) {
+		strbuf_addf(&sb, "failed (%s)", reason);
+		json_object_set_new(o, "phase3_status", json_string(sb.buf));
+	}
+	strbuf_release(&sb);
+}
+
+/*
+ * A session is done when its file `done` is there; what it left when it failed
+ * does not count. {tp} in LAUNCHER is the session's number of GPUs.
+ */
+static void write_make(const json_t *sessions)
+{
+	struct strbuf sb = STRBUF_INIT, err = STRBUF_INIT;
+	const char *name;
+	json_t *s;
+	size_t i;
+
+	strbuf_addstr(&sb, "# RUN, PLAN, COLLECT and LAUNCHER come from"
+		      " rules.mk\nall:\n");
+	json_array_foreach((json_t *)sessions, i, s) {
+		name = json_get_str(s, "name");
+		strbuf_addf(&sb, "all: $(RUN)/sessions/%s/done\n"
+			    "$(RUN)/sessions/%s/done:\n"
+			    "\t$(subst {tp},%lld,$(LAUNCHER)) $(COLLECT)"
+			    " --plan=$(PLAN) --session=%s"
+			    " --dir=$(RUN)/sessions/%s\n\t@touch $@\n", name,
+			    name, (long long)json_integer_value(
+			    json_object_get(s, "tp")), name, name);
+	}
+	if (outfile_write(make_out, sb.buf, sb.len, &err))
+		die(EX_AGAIN, "%s", err.buf);
+	strbuf_release(&sb);
+}
+
 int main(int argc, char **argv)
 {
 	struct strbuf err = STRBUF_INIT, path = STRBUF_INIT;
 	int first = opt_parse(argc, argv, &tool, options);
 	json_t *all, *kernels, *dataset, *workloads = NULL, *k, *res;
-	json_t *wishes = json_array(), *sessions;
+	json_t *wishes = json_array(), *sessions, *had;
 	size_t i;
 
 	if (!index_dir || first + 1 != argc)
@@ -131,6 +223,7 @@ int main(int argc, char **argv)
 	if (!workloads)
 		die(EX_REFUSED, "%s", err.buf);
 	res = json_object();
+	had = take_sessions();
 	json_array_foreach(kernels, i, k) {
 		const char *name = json_get_str(k, "definition_name");
 		json_t *w = json_object_get(workloads, name);
@@ -141,8 +234,13 @@ int main(int argc, char **argv)
 			json_object_set(o, "workload_entries",
 					json_object_get(w, "entries"));
 		if (is_collected(json_get_str(o, "phase3_status")) &&
+		    json_object_get(json_object_get(had, name), "entries"))
+			judge(o, json_object_get(had, name));
+		if (is_collected(json_get_str(o, "phase3_status")) &&
 		    json_get_str(k, "fi_api"))
 			json_array_append_new(wishes, wish(k));
+		if (is_collected(json_get_str(o, "phase3_status")))
+			judge(o, json_object_get(had, name));
 		json_object_set_new(res, name, o);
 	}
 	sessions = flavours_plan(wishes);
@@ -152,6 +250,8 @@ int main(int argc, char **argv)
 			"one_a_definition", (json_int_t)
 			(json_array_size(wishes) * BATCH_SIZES), "sessions",
 			sessions, "kernels", res);
+	if (make_out)
+		write_make(sessions);
 	if (json_save(all, out, &err))
 		die(EX_AGAIN, "%s", err.buf);
 	return done();

@@ -115,3 +115,23 @@ free_gpu() { flock -n locks/onboard-gpu.0 true; }
 	jq -e '.status == "done"' run/session.json
 	B checkset --errors --kernels=kernels ds | { ! grep .; }
 }
+
+@test "make workloads: sessions of two models side by side, once; the manifest says so" {
+	M+=("MODELS=qwen3-8b llama-3.1-8b" TP=1 PAGE_SIZES=1 MODEL_PATH=m "SERVER=python3 tests/cli/engine.py")
+	jq '.workloads = {} | .definitions = {}' manifests/snapshot/flashinfer_trace.json >t && mv t manifests/snapshot/flashinfer_trace.json
+	M+=("COLLECT_FLAGS=--gpus=0,1 --locks=locks --enough=8 --batches=4 --inputs=64 --output=4")
+	"${M[@]}" -j2 -s workloads 2>err || { cat err; false; }
+	[ "$(find tmp/run/*/sessions -name done | wc -l)" -ge 1 ]
+	"${M[@]}" -s onboard
+	jq -e '[.kernels[] | select(.phase3_status == "done")] | length > 0 and all(.[]; .workload_entries > 0)' tmp/onboard_*_*.json
+	"${M[@]}" -s workloads "SERVER=touch started"
+	[ ! -e started ]
+}
+
+@test "a launcher runs the session, with its number of GPUs" {
+	jq '.workloads = {} | .definitions = {}' manifests/snapshot/flashinfer_trace.json >t && mv t manifests/snapshot/flashinfer_trace.json
+	M+=(MODEL=qwen3-8b TP=1 PAGE_SIZES=1 MODEL_PATH=m "SERVER=python3 tests/cli/engine.py" "LAUNCHER=env GRES=gpu:{tp} tests/launch")
+	printf '#!/bin/sh\necho "$GRES" >>launched\nexec "$@"\n' >tests/launch && chmod +x tests/launch
+	"${M[@]}" -s workloads "COLLECT_FLAGS=--gpus=0 --locks=locks --enough=8 --batches=4 --inputs=64 --output=4"
+	sort -u launched | diff - <(echo gpu:1)
+}

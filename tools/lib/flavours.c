@@ -193,6 +193,20 @@ static json_t *describe(struct search *s, const struct flavour *f,
 	return o;
 }
 
+/*
+ * What any of several flavours serves goes to one without deterministic
+ * inference: with it SGLang takes its own norms and sampling.
+ */
+static int plain_first(const void *a, const void *b, void *data)
+{
+	size_t x = *(const size_t *)a, y = *(const size_t *)b;
+	const struct flavour *f = data;
+	int px = !strcmp(f[x].prefill, "paged");
+	int py = !strcmp(f[y].prefill, "paged");
+
+	return px != py ? px - py : (x > y) - (x < y);
+}
+
 json_t *flavours_plan(const json_t *kernels)
 {
 	struct search s = { .kernels = kernels,
@@ -218,6 +232,8 @@ json_t *flavours_plan(const json_t *kernels)
 	}
 	s.nbest = s.nf + 1;
 	choose(&s);
+	qsort_r(s.best, s.nbest <= s.nf ? s.nbest : 0, sizeof(*s.best),
+		plain_first, s.f);
 	mine = xcalloc(s.n, sizeof(*mine));
 	done = xcalloc(s.n, sizeof(*done));
 	for (f = 0; s.nbest <= s.nf && f < s.nbest; f++) {

@@ -4,6 +4,10 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+/* SGLang takes PORT + 10000 for gRPC; above are the kernel's own choices */
+#define LOWEST_PORT 20000
+#define PORTS 12000
+
 struct request {
 	CURL *curl;
 	struct strbuf body, answer;
@@ -225,14 +229,17 @@ long load_get(int port, const char *path)
 int load_free_port(void)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET };
-	socklen_t len = sizeof(a);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), port = -1;
+	uint64_t seed = (uint64_t)getpid();
+	int fd, i, port, res = -1;
 
 	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if (fd >= 0 && !bind(fd, (struct sockaddr *)&a, sizeof(a)) &&
-	    !getsockname(fd, (struct sockaddr *)&a, &len))
-		port = ntohs(a.sin_port);
-	if (fd >= 0)
-		close(fd);
-	return port;
+	for (i = 0; i < 64 && res; i++) {
+		port = LOWEST_PORT + (int)(next(&seed) % PORTS);
+		a.sin_port = htons((uint16_t)port);
+		fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		res = fd < 0 ? -1 : bind(fd, (struct sockaddr *)&a, sizeof(a));
+		if (fd >= 0)
+			close(fd);
+	}
+	return res ? -1 : port;
 }

@@ -83,9 +83,18 @@ static const char *const samplings[] = {
 	"\"temperature\":1.0,\"top_p\":0.9",
 	"\"temperature\":1.0,\"top_k\":50",
 	"\"temperature\":0.8,\"top_k\":40,\"top_p\":0.95",
-	"\"temperature\":1.0,\"min_p\":0.05",
 	"\"temperature\":0",
+	"\"temperature\":1.0,\"min_p\":0.05",	/* last: see samplings_of() */
 };
+
+/* SGLang 0.5.15 ends itself on min_p with --enable-deterministic-inference. */
+static size_t samplings_of(const struct serving *s)
+{
+	bool fixed = json_array_has(json_object_get(s->e.session, "args"),
+				    "--enable-deterministic-inference");
+
+	return ARRAY_SIZE(samplings) - fixed;
+}
 
 static enum served failed_load(struct server *v, const struct load_state *st)
 {
@@ -150,10 +159,11 @@ static enum served all_loads(struct server *v)
 			  .vocab = s->vocab, .prefixes = 2 };
 	int most = s->context ? s->context - s->output - 1 : INT_MAX, i, k;
 	size_t loads = (size_t)s->nbatches * (size_t)s->ninputs, at = 0;
+	size_t kinds = samplings_of(s), j;
 	enum served o = SERVED;
 
-	for (i = 0; i < (int)ARRAY_SIZE(samplings) && o == SERVED; i++) {
-		l.sampling = samplings[i];
+	for (j = 0; j < kinds && o == SERVED; j++) {
+		l.sampling = samplings[j];
 		o = run_load(v, &l, 0);
 	}
 	if (s->e.trace_only)
@@ -167,7 +177,7 @@ static enum served all_loads(struct server *v)
 				s->inputs[k] : most;
 			l.output = s->output;
 			l.prefixes = 4;
-			l.sampling = samplings[at++ % ARRAY_SIZE(samplings)];
+			l.sampling = samplings[at++ % kinds];
 			l.lengths = (const int (*)[2])s->lengths;
 			l.nlengths = s->nlengths;
 			o = run_load(v, &l, loads);
@@ -178,8 +188,9 @@ static enum served all_loads(struct server *v)
 enum served serving_run(struct serving *s, struct strbuf *why)
 {
 	struct server v = { .s = s, .why = why };
-	struct strbuf log = STRBUF_INIT;
+	struct strbuf log = STRBUF_INIT, line = STRBUF_INIT;
 	json_t *words, *env;
+	size_t i;
 	char **argv, **envp;
 	enum served o;
 
@@ -189,6 +200,10 @@ enum served serving_run(struct serving *s, struct strbuf *why)
 	env = engine_environment(&s->e);
 	argv = json_strings(words);
 	envp = json_strings(env);
+	strbuf_addstr(&line, "server:");
+	for (i = 0; argv[i]; i++)
+		strbuf_addf(&line, " %s", argv[i]);
+	s->note(line.buf);
 	strbuf_addf(&log, "%s/server.log", s->e.dir);
 	v.log = log.buf;
 	v.from = servlog_size(log.buf);
@@ -206,5 +221,6 @@ enum served serving_run(struct serving *s, struct strbuf *why)
 	json_decref(words);
 	json_decref(env);
 	strbuf_release(&log);
+	strbuf_release(&line);
 	return o;
 }
