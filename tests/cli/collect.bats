@@ -14,10 +14,9 @@ setup() {
 	C=(collect --plan=plan.json --session=s1 --dataset=ds --dir=run --model=m --gpus=0,1 --locks=locks --wait=0
 		--server="python3 tests/cli/engine.py" --enough=8 --batches=4,32 --inputs=64 --output=4)
 }
-teardown() { pkill -f 'sleep 3600' -P 1 2>/dev/null || true; }
 alone() { # nothing that the session started runs on
 	local i
-	for i in {1..50}; do pgrep -f "$PWD/run|--port [0-9]+ --page-size" >/dev/null || return 0; sleep 0.1; done
+	for i in {1..50}; do pgrep -f "$PWD/run|--port [0-9]+ --page-size|sleep 3600 0[.]" >/dev/null || return 0; sleep 0.1; done
 	return 1
 }
 free_gpu() { flock -n locks/onboard-gpu.0 true; }
@@ -103,7 +102,7 @@ free_gpu() { flock -n locks/onboard-gpu.0 true; }
 			case $who in
 			collect) kill -9 "$pid" ;;
 			onboard-keeper) pkill -9 -x onboard-keeper -P "$pid" || true ;;
-			engine) pkill -9 -f tests/cli/engine.py || true ;;
+			engine) pkill -9 -f '^python3 tests/cli/engine.py' || true ;;
 			esac
 			wait "$pid" || true
 			alone

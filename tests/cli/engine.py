@@ -24,7 +24,7 @@ port = int(argv[argv.index("--port") + 1])
 root = Path(os.environ["FLASHINFER_DUMP_DIR"])
 counts, seen, at_once = {}, 0, 0
 lock = threading.Lock()
-subprocess.Popen(["sleep", "3600"])
+subprocess.Popen(["sleep", "3600", f"0.{port}"])
 print("engine", os.getpid(), "sees GPUs", os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
 if do == "start":
     print("Traceback ...\nValueError: this model is not known\nbye", flush=True)

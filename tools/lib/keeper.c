@@ -45,14 +45,19 @@ static int status_code(int status)
 		128 + WTERMSIG(status);
 }
 
-static void run_program(char *const argv[], char *const env[], int log)
+static void run_program(char *const argv[], char *const env[], int log,
+			pid_t keeper)
 {
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	sigset_t none;
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGTERM, SIG_DFL);	/* what is ignored stays so after exec */
+	signal(SIGPIPE, SIG_DFL);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != keeper)	/* it ended before the line above */
+		_exit(127);
 	setsid();
 	if (null < 0 || dup2(null, 0) < 0 || dup2(log, 1) < 0 ||
 	    dup2(log, 2) < 0)
@@ -89,7 +94,7 @@ static void keep(char *const argv[], char *const env[], int log, int life,
 	struct pollfd p = { life, POLLIN, 0 };
 	sigset_t block, was;
 	int status = 0;
-	pid_t pid;
+	pid_t pid, self = getpid();
 
 	setsid();			/* a terminal's ^C is not for it */
 	prctl(PR_SET_NAME, "onboard-keeper");
@@ -101,7 +106,7 @@ static void keep(char *const argv[], char *const env[], int log, int life,
 	sigaction(SIGCHLD, &sa, NULL);
 	pid = fork();
 	if (!pid)
-		run_program(argv, env, log);
+		run_program(argv, env, log, self);
 	if (write(tell, &pid, sizeof(pid)) != sizeof(pid))
 		_exit(127);
 	close(tell);

@@ -7,7 +7,9 @@
  * every descendant until none is left, and ends. It shares descriptors
  * that are open when it starts (GPU locks), so these are free only
  * once everything is gone. Should the keeper itself be killed, the kernel kills
- * the program (PR_SET_PDEATHSIG) and keeper_ended() kills what it left.
+ * the program (PR_SET_PDEATHSIG) and keeper_ended() kills what it left. Only
+ * when we and the keeper are killed in one moment does what the program itself
+ * started live on, unless it watches its parent, as SGLang's processes do.
  */
 #ifndef ONBOARD_KEEPER_H
 #define ONBOARD_KEEPER_H
