@@ -100,7 +100,7 @@ free_gpu() { flock -n locks/onboard-gpu.0 true; }
 			local pid=$!
 			sleep "$i"
 			case $who in
-			collect) kill -9 "$pid" ;;
+			collect) kill -9 "$pid" 2>/dev/null || true ;;
 			onboard-keeper) pkill -9 -x onboard-keeper -P "$pid" || true ;;
 			engine) pkill -9 -f '^python3 tests/cli/engine.py' || true ;;
 			esac
