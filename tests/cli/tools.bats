@@ -215,3 +215,13 @@ jsonschema.validate(json.load(open(sys.argv[1])), json.load(open("tests/manifest
 		[ "$status" -eq 1 ] && [ ! -e ds/x.json ] && [ ! -e x.json ]
 	done
 }
+
+@test "a device or a pipe as output is written to, and stays what it is" {
+	mkfifo f
+	cat f >got &
+	B needed -c manifests/snapshot/configs/qwen3-8b.json --serving <(echo '{"tp":[1],"ep":[1],"page_sizes":[1]}') -o f
+	wait
+	[ -p f ] && [ -s got ]
+	B needed -c manifests/snapshot/configs/qwen3-8b.json --serving <(echo '{"tp":[1],"ep":[1],"page_sizes":[1]}') -o /dev/null
+	[ -c /dev/null ]
+}

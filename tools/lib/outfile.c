@@ -76,9 +76,25 @@ static int write_all(int fd, const char *p, size_t len)
 	return 0;
 }
 
+/* A device or a pipe is written to; renaming would put a file in its place. */
+static int write_into(const char *path, const void *data, size_t len,
+		      struct strbuf *err)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY), ret;
+
+	ret = fd < 0 ? -1 : write_all(fd, data, len);
+	if (ret)
+		strbuf_addf(err, "unable to write %s: %s", path,
+			    strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return ret;
+}
+
 int outfile_write(const char *path, const void *data, size_t len,
 		  struct strbuf *err)
 {
+	struct stat st;
 	char *tmp;
 	int fd, e;
 
@@ -90,6 +106,8 @@ int outfile_write(const char *path, const void *data, size_t len,
 		}
 		return 0;
 	}
+	if (!stat(path, &st) && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+		return write_into(path, data, len, err);
 	if (outfile_mkdirs(path, err))
 		return -1;
 	tmp = temp_name(path);
