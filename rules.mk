@@ -36,7 +36,7 @@ $B/flags: $(call vars,$B/flags,$(flags))
 	@mkdir -p $(@D); printf '%s\n' '$(flags)' >$@
 # Static pattern rules everywhere: a file that only an implicit rule names is
 # intermediate, and make would not mind its absence.
-objects := $(patsubst %.c,$B/obj/%.o,$(sort $(wildcard tools/*.c tools/lib/*.c tests/*.c tests/unit/*.c tests/fuzz/*.c)))
+objects := $(patsubst %.c,$B/obj/%.o,$(sort $(wildcard tools/*.c tools/lib/*.c tests/*.c tests/unit/*.c tests/fuzz/*.c tests/hub/*.c)))
 $(objects): $B/obj/%.o: %.c $B/flags
 	$(call say,CC) mkdir -p $(@D); $(flags) -MMD -MP -c -o $@ $<
 $B/lib.a: $(lib_o)

@@ -8,6 +8,10 @@ test_env := ONBOARD_BUILD='$(abspath $B)' ONBOARD_SHARED='$(abspath $(SHARED))'
 $(units): $B/bin/unit-%: $B/obj/tests/unit/%.o $B/lib.a
 	$(call say,LINK) mkdir -p $(@D); $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
+# the rehearsal hub; only it needs libmicrohttpd
+$B/bin/rehearse-hub: $(patsubst %.c,$B/obj/%.o,$(sort $(wildcard tests/hub/*.c))) $B/lib.a
+	$(call say,LINK) mkdir -p $(@D); $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lmicrohttpd
+
 unit  = unit='for u in $(units); do CMOCKA_MESSAGE_OUTPUT=TAP $$u || exit 1; done'
 lint  = lint='tests/lint'
 cli   = cli='$(test_env) $(BATS) tests/cli'
