@@ -13,6 +13,9 @@ FORCE:
 say = @$(if $(V),,printf '  %-9s %s\n' '$1' '$(if $2,$2,$@)' >&2;)$(if $(V),set -x;)
 empty :=
 space := $(empty) $(empty)
+# a sub-make's line runs under -n, too, unless it has no + then
+short := $(filter-out --%,$(firstword -$(MAKEFLAGS)))
+plus  := $(if $(findstring n,$(short))$(findstring q,$(short)),,+)
 pack   = x$(subst $(space),_,$(strip $1))
 same   = $(filter $(call pack,$1),$(call pack,$2))
 # A file whose text is the value of variables; its rule runs when they differ.
@@ -127,34 +130,91 @@ $(call each,needed.json): $(run)/%/needed.json: $(run)/%/serving.json $(kernel_f
 $(call each,kernels.json): $(run)/%/kernels.json: $(run)/%/needed.json $(filter-out %_bench.json %_cookbook.json,$(indexes)) $B/bin/classify
 	$(call say,CLASSIFY) $B/bin/classify $(failed) --kernels=kernels --index=$T/index -o $@ $<
 
-$(call each,definitions.json): $(run)/%/definitions.json: $(run)/%/kernels.json $(kernel_files) $B/bin/mkdef $$(wildcard $(run)/$$*/url/*.issue)
+# Issues and pull requests are laid into the outbox by one rule and sent by
+# another, which runs again when credentials, SUBMIT_PRS or a server change,
+# and while something could not be sent.
+MKPR = $B/bin/mkpr $(failed) --run=$(run)/$* --repos=$T/repos.json --index=$T/index --kernels=kernels --root=$T --outbox=$T/outbox/$*
+gh_keeps := $(or $(GH_CONFIG_DIR),$(if $(XDG_CONFIG_HOME),$(XDG_CONFIG_HOME)/gh),$(HOME)/.config/gh)/hosts.yml
+hf_keeps := $(or $(HF_TOKEN_PATH),$(if $(HF_HOME),$(HF_HOME)/token),$(HOME)/.cache/huggingface/token)
+submits  := $(filter-out 0 false no,$(SUBMIT_PRS))
+submit_vars := $(if $(submits),yes,no)|$(if $(GH_TOKEN)$(GITHUB_TOKEN)$(wildcard $(gh_keeps)),gh)|$(if $(HF_TOKEN)$(wildcard $(hf_keeps)),hf)|$(GITHUB_API_URL)|$(HF_ENDPOINT)
+no_submit := $(if $(submits),,--no-submit)
+$(foreach m,$(MODELS),$(eval $(run)/$m/submit.vars: $(call vars,$(run)/$m/submit.vars,$(submit_vars))))
+$(call each,submit.vars): $(run)/%/submit.vars:
+	@mkdir -p $(@D); printf '%s\n' '$(submit_vars)' >$@
+open = $(if $(wildcard $(run)/$1/$2.open),FORCE)
+$(foreach m,$(MODELS),$(foreach s,issues sglang,$(eval $(run)/$m/$s.sent: $(call open,$m,$s))))
+
+$(call each,issues.json): $(run)/%/issues.json: $(run)/%/kernels.json $(kernel_files) $T/index/sglang.json $B/bin/mkpr
+	$(call say,ISSUES) $(MKPR) --stage=issues --list=$(run)/$*/issues.list -o $@
+$(call each,issues.sent): $(run)/%/issues.sent: $(run)/%/issues.json $(run)/%/submit.vars
+	$(call say,SEND) $(MKPR) --send=$< $(no_submit) --no-fail --open=$(run)/$*/issues.open -o $@
+
+$(call each,definitions.json): $(run)/%/definitions.json: $(run)/%/kernels.json $(run)/%/issues.sent $(kernel_files) $B/bin/mkdef $$(wildcard $(run)/$$*/url/*.issue)
 	$(call say,MKDEF) $B/bin/mkdef $(failed) --kernels=kernels --ours=$T/definitions \
 		--dataset=$T/flashinfer-trace --list=$(run)/$*/definitions.list -o $@ $<
 
-$(call each,sessions.json): $(run)/%/sessions.json: $(run)/%/definitions.json $(run)/%/sessions.vars $T/index/flashinfer_trace.json $(kernel_files) $B/bin/plan-sessions $$(wildcard $(run)/$$*/sessions/*/session.json)
-	$(call say,SESSIONS) $B/bin/plan-sessions $(failed) --kernels=kernels --index=$T/index $(if $(SKIP_WORKLOAD),--skip-workload) \
-		--results=$(run)/$*/sessions --make=$(run)/$*/sessions.mk -o $@ $(run)/$*/kernels.json
+# the draft patches of phase 3; asked again until they are merged
+$(call each,sglang.json): $(run)/%/sglang.json: $(run)/%/definitions.json $T/index/flashinfer_trace.json $(kernel_files) $B/bin/mkpr
+	$(call say,SGLANG) $(MKPR) --stage=sglang --list=$(run)/$*/sglang.list -o $@
+$(call each,sglang.sent): $(run)/%/sglang.sent: $(run)/%/sglang.json $(run)/%/submit.vars
+	$(call say,SEND) $(MKPR) --send=$< $(no_submit) --no-fail --open=$(run)/$*/sglang.open -o $@
 
-#:   workloads    each session of each MODEL: a serving engine to workload files (LAUNCHER=, SERVER=)
+plan_sessions = $B/bin/plan-sessions $(failed) --kernels=kernels --index=$T/index $(if $(SKIP_WORKLOAD),--skip-workload) \
+	--results=$(run)/$*/sessions --sglang=$(run)/$*/sglang.sent
+$(call each,plan.json): $(run)/%/plan.json: $(run)/%/definitions.json $(run)/%/sglang.sent $(run)/%/sessions.vars $T/index/flashinfer_trace.json $(kernel_files) $B/bin/plan-sessions $$(wildcard $(run)/$$*/sessions/*/session.json)
+	$(call say,PLAN) $(plan_sessions) --make=$(run)/$*/sessions.mk -o $@ $(run)/$*/kernels.json
+
+# The engine that sessions run on. A session that failed is tried again by
+# the next run; it does not stop what does not need it.
+has_gpu := $(wildcard /dev/nvidia[0-9]*)
+engine  := $(if $(SKIP_WORKLOAD),none,$(if $(filter-out auto,$(ENGINE)),$(ENGINE),$(if $(SERVER),sglang,$(if \
+	$(if $(has_gpu),$(shell $(PYTHON) -c 'import importlib.util as i; print("y" if i.find_spec("sglang") else "")' 2>/dev/null)),sglang,sim))))
+$(if $(filter-out none sim sglang,$(engine)),$(error onboard: ENGINE=$(ENGINE): it is auto, sglang, sim or none))
+engine_args = --kernels=kernels --dataset=$T/flashinfer-trace --config=$(run)/$*/config.json
+engine_sglang = S=sessions LAUNCHER='$(LAUNCHER)' COLLECT="$B/bin/collect $(engine_args) \
+	--model=$(or $(MODEL_PATH),$$(jq -r '.hf_repo_id // empty' $(run)/$*/serving.json)) $(if $(SERVER),--server='$(SERVER)') $(COLLECT_FLAGS)"
+engine_sim = S=sim LAUNCHER= COLLECT="$B/bin/simserve $(engine_args) --to=$T/sim-trace $(SIM_FLAGS)"
+$(foreach m,$(MODELS),$(eval $(run)/$m/engine.vars: $(call vars,$(run)/$m/engine.vars,$(engine))))
+$(foreach m,$(MODELS),$(eval $(run)/$m/collected: $(call open,$m,collected)))
+$(call each,engine.vars): $(run)/%/engine.vars:
+	@mkdir -p $(@D); printf '%s\n' '$(engine)' >$@
+$(call each,collected): $(run)/%/collected: $(run)/%/plan.json $(run)/%/engine.vars scripts/run-sessions $B/bin/collect $B/bin/simserve $B/bin/dumpwl
+	$(plus)$(call say,COLLECT,$* ($(engine))) scripts/run-sessions $(engine) $(run)/$* $(engine_$(engine)); touch $@
+
+$(call each,sessions.json): $(run)/%/sessions.json: $(run)/%/collected $(run)/%/plan.json
+	$(call say,SESSIONS) $(plan_sessions) --engine=$(engine) --simulated=$(run)/$*/sim -o $@ $(run)/$*/kernels.json
+
+#:   workloads    each session of each MODEL: an engine to workload files (ENGINE=, LAUNCHER=, SERVER=)
 workloads: $(if $(strip $(MODELS)),,need-model) $(MODELS:%=workloads-%)
-$(MODELS:%=workloads-%): workloads-%: $(run)/%/sessions.json $B/bin/collect $B/bin/dumpwl
-	+@$(MAKE) -f $(run)/$*/sessions.mk RUN=$(run)/$* PLAN=$(run)/$*/sessions.json LAUNCHER='$(LAUNCHER)' \
-		COLLECT="$B/bin/collect --kernels=kernels --dataset=$T/flashinfer-trace --config=$(run)/$*/config.json \
-		--model=$(or $(MODEL_PATH),$$(jq -r '.hf_repo_id // empty' $(run)/$*/serving.json)) $(if $(SERVER),--server='$(SERVER)') $(COLLECT_FLAGS)"
+$(MODELS:%=workloads-%): workloads-%: $(run)/%/plan.json
+	+@rm -f $(run)/$*/collected; $(MAKE) MODELS=$* $(run)/$*/sessions.json && [ ! -e $(run)/$*/collected.open ]
 .PHONY: workloads $(MODELS:%=workloads-%)
 
-$(call each,outbox.json): $(run)/%/outbox.json: $(run)/%/sessions.json $B/bin/mkpr
-	$(call say,MKPR) $B/bin/mkpr $(failed) --run=$(run)/$* --repos=$T/repos.json \
-		--index=$T/index --kernels=kernels --outbox=$T/outbox/$* --list=$(run)/$*/outbox.list -o $@
+# reference tests of what is new, where PYTHON has PyTorch; their output
+# stands in the pull request
+$(call each,reftests.json): $(run)/%/reftests.json: $(run)/%/definitions.json scripts/reftests
+	$(call say,REFTESTS) scripts/reftests '$(PYTHON)' $T/flashinfer-trace $(run)/$* >$@
+#:   reftests     run the reference tests of each MODEL again
+reftests: $(if $(strip $(MODELS)),,need-model)
+	@rm -f $(call each,reftests.json); $(MAKE) $(call each,reftests.json)
+.PHONY: reftests
+
+page := $T/flashinfer-bench/docs/model_coverage.mdx
+$(call each,outbox.json): $(run)/%/outbox.json: $(run)/%/sessions.json $(run)/%/issues.sent $(run)/%/reftests.json $(run)/%/possible.json $(wildcard $(page)) $B/bin/mkpr
+	$(call say,MKPR) $(MKPR) --list=$(run)/$*/outbox.list -o $@
+# what failed is told by the exit code, and the manifest has it all the same
+$(call each,outbox.sent): $(run)/%/outbox.sent: $(run)/%/outbox.json $(run)/%/submit.vars
+	$(call say,SEND) $(MKPR) --send=$< $(no_submit) -o $@ || { code=$$?; $(call make_manifest,$*,$(call manifest,$*)); exit $$code; }
 
 # what the chosen phases end in
-last_of = $(or $(if $(call phase,4),$1/outbox.json),$(if $(call phase,3),$1/sessions.json),\
+last_of = $(or $(if $(call phase,4),$1/outbox.sent),$(if $(call phase,3),$1/sessions.json),\
 	$(if $(call phase,2),$1/definitions.json),$(if $(call phase,1),$1/kernels.json))
 
+make_manifest = $B/bin/manifest --failed=$(run)/$1/failed --run=$(run)/$1 --slug=$1 --repos=$T/repos.json -o $2
 define manifest_rule
 $(call manifest,$1): $(call last_of,$(run)/$1) $T/repos.json $(indexes) $(run)/$1/date $B/bin/manifest
-	$$(call say,MANIFEST) $B/bin/manifest --failed=$(run)/$1/failed --run=$(run)/$1 --slug=$1 \
-		--repos=$T/repos.json -o $$@
+	$$(call say,MANIFEST) $$(call make_manifest,$1,$$@)
 endef
 $(foreach m,$(MODELS),$(eval $(call manifest_rule,$m)))
 
@@ -178,6 +238,16 @@ status:
 #:   outbox       what would be sent
 outbox:
 	@find $T/outbox -type f 2>/dev/null | LC_ALL=C sort || true
+#:   check-prs    the reviewers' checklist of each MODEL, item by item
+check-prs: $(if $(strip $(MODELS)),,need-model) $(MODELS:%=check-prs-%)
+$(MODELS:%=check-prs-%): check-prs-%: $(run)/%/outbox.json
+	@$(MKPR) --check=$< $(no_submit)
+.PHONY: check-prs $(MODELS:%=check-prs-%)
+
+#:   rehearse     send the run of each MODEL to a GitHub and a Hub on this machine
+rehearse: $(if $(strip $(MODELS)),,need-model) $(MODELS:%=$(run)/%/outbox.json) $B/bin/rehearse-hub
+	@scripts/rehearse '$B' '$T' $(MODELS)
+.PHONY: rehearse
 
 #:   checkset     check the dataset clone with our definitions in it
 checkset: $B/bin/checkset
@@ -194,7 +264,6 @@ discover: $B/bin/discover $B/bin/fetch-repos $T/sources.vars $(indexes)
 $(call each,possible.json): $(run)/%/possible.json: $(run)/%/serving.json $(kernel_files) $B/bin/needed
 	$(call say,SHAPES) printf '{"tp":[1,2,4,8,16,32],"ep":[1,2,4,8,16,32,64],"page_sizes":[1,16,32,64]}' | \
 		$B/bin/needed $(failed) --kernels=kernels --config=$(run)/$*/config.json --serving=- -o $@
-page := $T/flashinfer-bench/docs/model_coverage.mdx
 $(call each,coverage.mdx): $(run)/%/coverage.mdx: $(run)/%/sessions.json $(run)/%/possible.json $T/index/flashinfer_bench.json $B/bin/coverage
 	$(call say,COVERAGE) $B/bin/coverage $(failed) --run=$(run)/$* --index=$T/index/flashinfer_trace.json \
 		--possible=$(run)/$*/possible.json --page=$(page) --report=$(run)/$*/coverage.json -o $@

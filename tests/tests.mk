@@ -19,19 +19,19 @@ asan  = asan='$(MAKE) SANITIZE=1 check-asan-inner'
 peers = peers='$(test_env) PYTHON=$B/peers/bin/python tests/peers/run'
 
 #:   check        quick tests, then the same under sanitizers; no network
-check: all $(units) $B/bin/pydump
+check: all $(units) $B/bin/pydump $B/bin/rehearse-hub
 	@tests/run $(log) $(lint) $(unit) $(cli) $(asan)
 #:   check-quick  without the sanitizers
-check-quick: all $(units) $B/bin/pydump
+check-quick: all $(units) $B/bin/pydump $B/bin/rehearse-hub
 	@tests/run $(log) $(lint) $(unit) $(cli)
 #:   check-asan   unit tests and tools under address and undefined sanitizers
 check-asan:
 	@tests/run $(log) $(asan)
 #:   check-peers  against ast, PyTorch and FlashInfer-Bench's validator (PyPI)
-check-peers: all $B/bin/pydump $B/peers/.done
+check-peers: all $B/bin/pydump $B/bin/rehearse-hub $B/peers/.done
 	@tests/run $(log) $(peers)
 #:   check-all    all of these
-check-all: all $(units) $B/bin/pydump $B/peers/.done
+check-all: all $(units) $B/bin/pydump $B/bin/rehearse-hub $B/peers/.done
 	@tests/run $(log) $(lint) $(unit) $(cli) $(asan) $(peers)
 
 # ---- fuzzing: libFuzzer with both sanitizers, in build-asan ----
@@ -59,10 +59,11 @@ fuzz-corpus: $(fuzzers)
 
 .PHONY: check-all check-asan-inner
 # leaks count in the library's unit tests; a tool exits with what it has
-check-asan-inner: all $(units) fuzz-corpus
+check-asan-inner: all $(units) fuzz-corpus $B/bin/rehearse-hub
 	@for u in $(units); do CMOCKA_MESSAGE_OUTPUT=TAP $$u || exit 1; done; \
 	ASAN_OPTIONS=detect_leaks=0 SANITIZE=1 $(test_env) $(BATS) tests/cli/tools.bats tests/cli/pipeline.bats tests/cli/checkset.bats \
-	tests/cli/dumpwl.bats tests/cli/coverage.bats
+	tests/cli/dumpwl.bats tests/cli/coverage.bats && \
+	ASAN_OPTIONS=detect_leaks=0 SANITIZE=1 $(test_env) $(BATS) -f 'sent once|tokens|bad input|same requests' tests/cli/publish.bats tests/cli/simserve.bats
 
 # a Python environment of PyPI's packages, for the peers only
 $B/peers/.done: tests/peers/requirements.txt

@@ -8,17 +8,15 @@
  */
 #include "lib/die.h"
 #include "lib/gpulock.h"
-#include "lib/kernels.h"
 #include "lib/load.h"
 #include "lib/numlist.h"
 #include "lib/opt.h"
 #include "lib/outfile.h"
-#include "lib/proc.h"
 #include "lib/servlog.h"
 #include "lib/serving.h"
+#include "lib/session.h"
 
 #include <curl/curl.h>
-#include <glob.h>
 #include <signal.h>
 
 static const char *plan_file, *session_name, *dataset, *dir, *model, *config;
@@ -122,49 +120,23 @@ static void finish(const char *status, const char *reason, int code)
 
 static void run_dumpwl(bool write)
 {
-	struct strbuf exe = STRBUF_INIT, out = STRBUF_INIT;
-	json_t *defs = json_object_get(session, "definitions"), *v;
-	const char **argv = xcalloc(json_array_size(defs) * 2 + 16,
-				    sizeof(*argv));
-	char self[PATH_MAX] = "", *dumps = in_dir("dumps"), *slash;
-	struct proc p = { .argv = argv, .out = &out };
-	size_t n = 0, i;
-	int res;
+	char *dumps = in_dir("dumps");
+	struct session_dumpwl d = { .kernels = kernels_dir,
+		.dataset = dataset, .to = out_dir, .dumps = dumps,
+		.definitions = json_object_get(session, "definitions"),
+		.write = write };
+	json_t *got;
+	int code;
 
-	if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0)
-		self[0] = '\0';
-	slash = strrchr(self, '/');
-	strbuf_addf(&exe, "%.*s/dumpwl", slash ? (int)(slash - self) : 0, self);
-	argv[n++] = exe.buf;
-	argv[n++] = "--kernels";
-	argv[n++] = kernels_dir;
-	argv[n++] = "--dataset";
-	argv[n++] = dataset;
-	if (out_dir) {
-		argv[n++] = "--to";
-		argv[n++] = out_dir;
-	}
-	argv[n++] = "--json=-";
-	if (!write)
-		argv[n++] = "--report-only";
-	json_array_foreach(defs, i, v) {
-		argv[n++] = "--definition";
-		argv[n++] = json_string_value(v);
-	}
-	argv[n++] = dumps;
-	res = proc_run(&p, &err);
-	if (res) {
-		if (write)
-			finish("failed", err.len ? err.buf : "dumpwl failed",
-			       res == EX_AGAIN ? EX_AGAIN : EX_REFUSED);
-	} else {
-		json_decref(report);
-		report = json_parse(out.buf, out.len, "dumpwl", &err);
-	}
+	strbuf_reset(&err);
+	got = session_dumpwl(&d, &code, &err);
 	free(dumps);
-	free(argv);
-	strbuf_release(&exe);
-	strbuf_release(&out);
+	if (got) {
+		json_decref(report);
+		report = got;
+	} else if (write) {
+		finish("failed", err.buf, code);
+	}
 }
 
 static json_int_t of(const json_t *definition, const char *key)
@@ -255,54 +227,20 @@ static void serve(struct serving *s)
 
 /* ---- main ---- */
 
-/* Definitions that the dataset does not have cannot be collected for. */
-static void leave_out_absent(void)
-{
-	json_t *defs = json_object_get(session, "definitions");
-	struct strbuf path = STRBUF_INIT;
-	const char *name = NULL;
-	size_t i;
-	glob_t g;
-
-	for (i = json_array_size(defs); i-- > 0;) {
-		name = json_string_value(json_array_get(defs, i));
-		strbuf_reset(&path);
-		strbuf_addf(&path, "%s/definitions/*/%s.json", dataset,
-			    name ? name : "");
-		if (!name || !kernel_name_ok(name) ||
-		    glob(path.buf, 0, NULL, &g)) {
-			warn("%s has no definition %s: left out (a dataset of"
-			     " SOURCE=snapshot has only ours)", dataset,
-			     name ? name : "");
-			json_array_remove(defs, i);
-		} else {
-			globfree(&g);
-		}
-	}
-	strbuf_release(&path);
-	if (!json_array_size(defs))
-		die(EX_REFUSED, "%s has none of the definitions of session"
-		    " %s", dataset, session_name);
-}
-
 static void load_session(void)
 {
-	json_t *plan = json_load_path(plan_file, JSON_MAX_CONFIG, &err), *s;
-	json_t *all = plan ? json_need_array(plan, "sessions", plan_file, &err)
-			   : NULL;
+	json_t *absent = json_array(), *plan, *v;
 	size_t i;
 
-	if (!all)
+	session = session_load(plan_file, session_name, dataset, &plan,
+			       absent, &err);
+	json_array_foreach(absent, i, v)
+		warn("%s has no definition %s: left out (a dataset of"
+		     " SOURCE=snapshot has only ours)", dataset,
+		     json_string_value(v));
+	if (!session)
 		die(EX_REFUSED, "%s", err.buf);
-	json_array_foreach(all, i, s)
-		if (json_get_str(s, "name") &&
-		    !strcmp(json_get_str(s, "name"), session_name))
-			session = s;
-	if (!session || of(session, "tp") < 1 ||
-	    !json_array_size(json_object_get(session, "definitions")))
-		die(EX_REFUSED, "%s has no session '%s'", plan_file,
-		    session_name);
-	leave_out_absent();
+	json_decref(absent);
 }
 
 static int size_of(const json_t *config_text, const char *key, int otherwise)

@@ -65,37 +65,6 @@ static const char *status(const json_t *index, const json_t *sessions,
 	return "part";
 }
 
-static bool has_op(const json_t *kernels, const char *op)
-{
-	json_t *k;
-	size_t i;
-
-	json_array_foreach((json_t *)kernels, i, k)
-		if (!strncmp(json_get_str(k, "op_type"), op, strlen(op)))
-			return true;
-	return false;
-}
-
-/* "GDN + GQA + MoE", as the summary names them. */
-static void architecture(struct strbuf *sb, const json_t *kernels)
-{
-	static const struct {
-		const char *op, *name;
-	} parts[] = {
-		{ "mla_", "MLA" }, { "dsa_", "DSA" }, { "gdn", "GDN" },
-		{ "kda", "KDA" }, { "lightning_attn", "Lightning Attn" },
-		{ "gqa_", "GQA" }, { "mamba_ssu", "Mamba2" },
-	};
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(parts); i++)
-		if (has_op(kernels, parts[i].op))
-			strbuf_addf(sb, "%s%s", sb->len ? " + " : "",
-				    parts[i].name);
-	strbuf_addf(sb, "%s%s", sb->len ? " + " : "",
-		    has_op(kernels, "moe") ? "MoE" : "Dense");
-}
-
 int main(int argc, char **argv)
 {
 	struct strbuf page = STRBUF_INIT_MAX(16 << 20), made = STRBUF_INIT;
@@ -136,7 +105,7 @@ int main(int argc, char **argv)
 				json_object_get(k, "op_type"));
 	id = json_get_str(serving, "hf_repo_id");
 	c.display = id && strchr(id, '/') ? strchr(id, '/') + 1 : c.slug;
-	architecture(&arch, kernels);
+	coverage_architecture(&arch, kernels);
 	c.architecture = arch.buf;
 	c.rows = rows;
 	c.possible = possible;

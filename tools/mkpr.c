@@ -1,389 +1,303 @@
 /*
- * mkpr - lay what would be sent into the outbox.
+ * mkpr - issues and pull requests of a model: laid out, checked, sent.
  *
- * For each definition that we wrote: the dataset pull request (title, body,
- * the definition), the coverage pull request (title, body), and for what
- * FlashInfer lacks the kernel request (title, labels, body), for an API
- * without a trace template the request for one. Nothing is sent; everything
- * can be read first. All of it is a pure function of this model's run.
+ * Without --send and --check it lays what a stage needs into the outbox and
+ * writes the list of items; nothing leaves the machine. --send=LIST sends the
+ * items of such a list where there are credentials, and tells how to file by
+ * hand what it cannot send. --check=LIST prints the checklist, with what the
+ * servers say of what was sent. lib/pr.h has the rest.
  */
 #include "lib/die.h"
-#include "lib/kernels.h"
-#include "lib/model.h"
 #include "lib/opt.h"
 #include "lib/outfile.h"
+#include "lib/model.h"
+#include "lib/pr.h"
 
+#include <curl/curl.h>
 #include <dirent.h>
+#include <signal.h>
 
-static const char *run_dir, *repos_path, *index_dir;
-static const char *kernels_dir = "kernels";
-static const char *outbox, *list_path, *out = "-";
+static struct pr pr = { .kernels_dir = "kernels", .root = "tmp" };
+static const char *list_path, *out = "-", *stage = "prs", *send_path;
+static const char *check_path, *urls, *open_path;
+static bool no_submit, no_fail;
+static long jobs = 4;
 
 static const struct tool tool = {
 	"--run=DIR --repos=FILE --index=DIR --outbox=DIR [-o FILE]",
-	"Lay out the pull requests of a model's new definitions.",
-	"DIR/{serving,kernels,definitions,sessions}.json, repos.json, templates",
-	"OUTBOX/NAME/{dataset,coverage,issue,trace-template}/, and a list of what lies there"
+	"Lay out, check or send issues and pull requests of a model.",
+	"DIR/*.json of the run, repos.json, templates; the dataset's folder and\n"
+	"        flashinfer-bench's page below ROOT; tokens where gh and\n"
+	"        huggingface_hub keep them",
+	"OUTBOX/NAME/{issue,trace-template,sglang,dataset,coverage}/, the list\n"
+	"        of items, DIR/url/NAME.KIND of what was sent"
 };
 
 static const struct option options[] = {
-	OPT_STR('r', "run", &run_dir, "DIR", "folder of the run"),
-	OPT_STR(0, "repos", &repos_path, "FILE", "repos.json"),
-	OPT_STR('i', "index", &index_dir, "DIR", "indexes of index-apis"),
-	OPT_STR('k', "kernels", &kernels_dir, "DIR", "the catalogue [kernels]"),
-	OPT_STR(0, "outbox", &outbox, "DIR", "where to lay them"),
+	OPT_STR('r', "run", &pr.run, "DIR", "folder of the run"),
+	OPT_STR(0, "repos", &pr.repos_path, "FILE", "repos.json"),
+	OPT_STR('i', "index", &pr.index, "DIR", "indexes of index-apis"),
+	OPT_STR('k', "kernels", &pr.kernels_dir, "DIR",
+		"the catalogue [kernels]"),
+	OPT_STR(0, "root", &pr.root, "DIR", "folder of the clones [tmp]"),
+	OPT_STR(0, "outbox", &pr.outbox, "DIR", "where to lay them"),
+	OPT_STR(0, "urls", &urls, "DIR", "URLs of what was sent [DIR/url]"),
+	OPT_STR('s', "stage", &stage, "STAGE",
+		"issues, sglang or prs (dataset, coverage) [prs]"),
 	OPT_STR(0, "list", &list_path, "FILE", "paths of the files, a line each"),
-	OPT_STR('o', "output", &out, "FILE", "outbox.json, - is stdout [-]"),
+	OPT_STR(0, "send", &send_path, "LIST", "send these items"),
+	OPT_STR(0, "check", &check_path, "LIST", "print their checklist"),
+	OPT_BOOL(0, "no-submit", &no_submit, "with --send: send nothing"),
+	OPT_BOOL(0, "no-fail", &no_fail,
+		 "with --send: what failed is tried again later, exit 0"),
+	OPT_STR(0, "open", &open_path, "FILE",
+		"with --send: is there while something is to be asked again"),
+	OPT_INT('j', "jobs", &jobs, "N", "definitions at a time [4]"),
+	OPT_STR('o', "output", &out, "FILE", "the list of items [-]"),
 	OPT_END
 };
 
-static struct strbuf err = STRBUF_INIT, list = STRBUF_INIT;
-static json_t *repos;
-static const char *slug, *hub_id, *display;
+static struct strbuf err = STRBUF_INIT;
 
-static json_t *load(const char *name)
+static void need(int failed)
 {
-	struct strbuf path = STRBUF_INIT;
-	json_t *j;
-
-	strbuf_addf(&path, "%s/%s", run_dir, name);
-	j = json_load_path(path.buf, JSON_MAX_CONFIG, &err);
-	if (!j)
+	if (failed)
 		die(EX_REFUSED, "%s", err.buf);
-	strbuf_release(&path);
-	return j;
 }
 
-static const char *id_of(const char *repo)
-{
-	const char *id = json_get_str(json_object_get(repos, repo), "id");
+/* ---- laying ---- */
 
-	return id ? id : "not known";
+static bool is_new(const json_t *k)
+{
+	return pr_is(k, "phase1_status", "new");
 }
 
-static void put(const char *name, const char *file, const struct strbuf *sb)
+static void lay_issue_of(const json_t *k)
 {
-	struct strbuf path = STRBUF_INIT;
-
-	strbuf_addf(&path, "%s/%s/%s", outbox, name, file);
-	if (outfile_write(path.buf, sb->buf, sb->len, &err))
-		die(EX_AGAIN, "%s", err.buf);
-	strbuf_addf(&list, "%s\n", path.buf);
-	strbuf_release(&path);
+	if (pr_is(k, "fi_status", "fi_missing"))
+		need(pr_lay_issue(&pr, k, &err));
+	else if (json_is_false(json_object_get(k, "fi_trace_template")))
+		need(pr_lay_trace_template(&pr, k, &err));
 }
 
-/* The reference test, and the solution that wraps FlashInfer if it can. */
-static void companions(const json_t *k, const char *name, const char *op)
+static void lay_pulls_of(json_t *k, const json_t *possible,
+			 const struct strbuf *page)
 {
-	struct strbuf sb = STRBUF_INIT, file = STRBUF_INIT;
-	json_t *sol = NULL;
-	char *test = kernel_companions_for(kernels_dir, k, slug, display,
-					   &sol, &err);
+	char *note = model_issue_note(pr.run, json_get_str(k,
+							"definition_name"));
 
-	if (!test)
-		die(EX_REFUSED, "%s", err.buf);
-	strbuf_addf(&file, "dataset/tests/references/test_%s.py", name);
-	strbuf_addstr(&sb, test);
-	put(name, file.buf, &sb);
-	if (sol) {
-		strbuf_reset(&sb);
-		strbuf_reset(&file);
-		json_print(&sb, sol);
-		strbuf_addf(&file, "dataset/solutions/baseline/%s/%s/"
-			    "flashinfer_wrapper_%s.json", op, name, name);
-		put(name, file.buf, &sb);
-	}
-	json_decref(sol);
-	free(test);
-	strbuf_release(&sb);
-	strbuf_release(&file);
-}
-
-static void dataset(const json_t *k, const char *name, const char *op,
-		    const json_t *session)
-{
-	const json_t *n = json_object_get(session, "workload_entries");
-	const char *phase3 = json_get_str(session, "phase3_status");
-	struct strbuf sb = STRBUF_INIT, file = STRBUF_INIT;
-	json_t *def = kernel_definition_for(kernels_dir, k, slug, display,
-					    &err);
-
-	if (!def)
-		die(EX_REFUSED, "%s", err.buf);
-	json_print(&sb, def);
-	strbuf_addf(&file, "dataset/definitions/%s/%s.json", op, name);
-	put(name, file.buf, &sb);
-	companions(k, name, op);
-	strbuf_reset(&sb);
-	strbuf_addf(&sb, "Add %s: definition + reference test + baseline"
-		    " solution + workloads + traces\n", name);
-	put(name, "dataset/TITLE", &sb);
-	strbuf_reset(&sb);
-	strbuf_addf(&sb, "## Summary\n\n- Adds the definition `%s` (`%s`) that"
-		    " **%s** needs.\n\n## Provenance\n\n- Model: %s\n"
-		    "- SGLang: %s\n- FlashInfer: %s\n"
-		    "- Workload entries: %" JSON_INTEGER_FORMAT "%s%s%s\n",
-		    name, op, display, hub_id, id_of("sglang"),
-		    id_of("flashinfer"), json_integer_value(n),
-		    phase3 ? " (" : "", phase3 ? phase3 : "",
-		    phase3 ? ")" : "");
-	put(name, "dataset/BODY.md", &sb);
-	json_decref(def);
-	strbuf_release(&sb);
-	strbuf_release(&file);
-}
-
-static void coverage(const char *name, const char *op)
-{
-	struct strbuf sb = STRBUF_INIT;
-
-	strbuf_addf(&sb, "docs: mark %s as covered for %s\n", name, display);
-	put(name, "coverage/TITLE", &sb);
-	strbuf_reset(&sb);
-	strbuf_addf(&sb, "## Summary\n- Marks `%s` (%s) as covered for **%s**"
-		    " in\n  `docs/model_coverage.mdx`.\n- Definition JSON,"
-		    " reference test, baseline solution, workloads, blobs,"
-		    " and eval traces\n  all live in the HuggingFace dataset —"
-		    " see (link once PR 2 is open).\n\n## Files changed\n"
-		    "- `docs/model_coverage.mdx`\n\n## Linked PRs\n"
-		    "- HuggingFace dataset PR: (link once PR 2 is open)\n",
-		    name, op, display);
-	put(name, "coverage/BODY.md", &sb);
-	strbuf_release(&sb);
-}
-
-/* The model's file in SGLang, by the config's architectures. */
-static const char *model_file(void)
-{
-	static json_t *models, *arch;
-	struct strbuf path = STRBUF_INIT;
-	const char *file = NULL;
-	json_t *v;
-	size_t i;
-
-	if (!models) {
-		strbuf_addf(&path, "%s/sglang.json", index_dir);
-		models = json_object_get(json_load_path(path.buf,
-					 JSON_MAX_INDEX, &err), "models");
-		if (!models)
-			die(EX_REFUSED, "%s", err.len ? err.buf :
-			    "the index of SGLang has no models");
-		arch = json_object_get(load("config.json"), "architectures");
-	}
-	json_array_foreach(arch, i, v)
-		if (!file && json_is_string(v))
-			file = json_get_str(json_object_get(models,
-					    json_string_value(v)), "file");
-	strbuf_release(&path);
-	return file ? strrchr(file, '/') + 1 : "not known";
-}
-
-static void parameter_table(struct strbuf *sb, const json_t *def)
-{
-	const char *name;
-	json_t *a;
-
-	strbuf_addstr(sb, "| Axis | Type | Value | Description |\n"
-		      "|------|------|-------|-------------|\n");
-	json_object_foreach(json_object_get(def, "axes"), name, a) {
-		const json_t *v = json_object_get(a, "value");
-
-		strbuf_addf(sb, "| `%s` | %s | ", name,
-			    json_get_str(a, "type"));
-		if (v)
-			strbuf_addf(sb, "%" JSON_INTEGER_FORMAT,
-				    json_integer_value(v));
-		strbuf_addf(sb, " | %s |\n", json_get_str(a, "description") ?
-			    json_get_str(a, "description") : "");
-	}
-}
-
-/* The contract's kernel request, for what FlashInfer does not have. */
-static void kernel_request(const json_t *k, const char *name, const char *op)
-{
-	struct strbuf sb = STRBUF_INIT;
-	struct kernel_template t;
-	const char *layer, *api;
-	json_t *def = kernel_definition_for(kernels_dir, k, slug, display,
-					    &err);
-
-	if (!def || kernel_template_load(&t, kernels_dir, op,
-					 json_get_str(k, "template"), &err))
-		die(EX_REFUSED, "%s", err.buf);
-	layer = json_get_str(t.json, "layer");
-	api = json_string_value(json_array_get(json_object_get(t.json,
-					       "fi_api"), 0));
-	strbuf_addf(&sb, "Kernel request: %s for %s\n", op, slug);
-	put(name, "issue/TITLE", &sb);
-	strbuf_reset(&sb);
-	strbuf_addstr(&sb, "enhancement,kernel-request\n");
-	put(name, "issue/LABELS", &sb);
-	strbuf_reset(&sb);
-	strbuf_addf(&sb, "## Kernel Request\n\n**Model**: %s (%s)\n"
-		    "**Op type**: %s\n**Definition name**: %s\n\n"
-		    "### Motivation\n\n"
-		    "This kernel is required for serving **%s** with"
-		    " FlashInfer.\n"
-		    "A FlashInfer-Bench definition has been staged at:\n"
-		    "`tmp/flashinfer-trace/definitions/%s/%s.json`\n"
-		    "(landing in the HuggingFace dataset PR for"
-		    " `flashinfer-ai/flashinfer-trace`)\n\n"
-		    "### Kernel Parameters\n\n", display, hub_id, op, name,
-		    display, op, name);
-	parameter_table(&sb, def);
-	strbuf_addf(&sb, "\n### Reference Implementation\n\n"
-		    "A plain-PyTorch reference `run()` is available in the"
-		    " definition JSON above.\n"
-		    "The SGLang implementation is at:\n"
-		    "`python/sglang/srt/%s`\n\n"
-		    "### Requested Work\n\n"
-		    "- [ ] CUDA/Triton kernel implementation matching the"
-		    " definition schema\n"
-		    "- [ ] FlashInfer Python API (`%s`)\n"
-		    "- [ ] Unit test in `tests/test_%s.py`\n\n"
-		    "### Links\n\n"
-		    "- HuggingFace dataset PR: (link once PR 2 is open)\n"
-		    "- SGLang model: `tmp/sglang/python/sglang/srt/models/%s`"
-		    "\n- HuggingFace model: https://huggingface.co/%s\n",
-		    layer ? layer : "layers/(not known)",
-		    api ? api : "flashinfer.(not known)", op, model_file(),
-		    hub_id);
-	put(name, "issue/BODY.md", &sb);
-	kernel_template_release(&t);
-	json_decref(def);
-	strbuf_release(&sb);
-}
-
-/* For a kernel whose API has no trace template: upstream's request for one. */
-static void trace_template(const json_t *k, const char *name, const char *op)
-{
-	const char *api = json_get_str(k, "fi_api");
-	struct strbuf sb = STRBUF_INIT;
-
-	strbuf_addf(&sb, "trace: add @flashinfer_api(trace=...) for %s\n",
-		    api);
-	put(name, "trace-template/TITLE", &sb);
-	strbuf_reset(&sb);
-	strbuf_addstr(&sb, "enhancement,flashinfer-trace\n");
-	put(name, "trace-template/LABELS", &sb);
-	strbuf_reset(&sb);
-	strbuf_addf(&sb, "## Missing trace template\n\n"
-		    "`%s` already has a working FlashInfer kernel but no"
-		    " `@flashinfer_api(trace=...)`\n"
-		    "template, so flashinfer-bench cannot auto-dump its"
-		    " Definition JSON during a\n"
-		    "`FLASHINFER_TRACE_DUMP=1` run. We had to fall back to"
-		    " manual extraction for\n`%s`.\n\n"
-		    "### What we need\n\n"
-		    "A `TraceTemplate` (see `flashinfer/trace/template.py`"
-		    " and the existing per-family\n"
-		    "modules under `flashinfer/trace/templates/`) attached to"
-		    " the existing `@flashinfer_api`\n"
-		    "decorator on `%s`. The template should declare the full"
-		    " set of axes / inputs /\n"
-		    "outputs so `tests/trace/test_fi_trace_template_"
-		    "consistency.py` passes.\n\n"
-		    "### Reference (manual extraction)\n\n"
-		    "The Definition JSON we hand-wrote for this op while"
-		    " waiting for the trace template:\n"
-		    "- `tmp/flashinfer-trace/definitions/%s/%s.json` (will"
-		    " land in the\n"
-		    "  next flashinfer-trace dataset PR — link from this"
-		    " comment once open).\n"
-		    "- Used by: %s (%s).\n\n", api, display, api, op, name,
-		    display, hub_id);
-	strbuf_addf(&sb, "### Acceptance\n\n"
-		    "- [ ] `@flashinfer_api(trace=...)` attached to `%s`.\n"
-		    "- [ ] Running `FLASHINFER_TRACE_DUMP=1 python"
-		    " tests/trace/example_sglang.py` (or the\n"
-		    "      relevant model harness) emits a JSON for this op"
-		    " with the same `axes` /\n"
-		    "      `inputs` / `outputs` / `name` we wrote by hand.\n"
-		    "- [ ] `pytest tests/trace/ -v` passes.\n\n"
-		    "### Related\n\n"
-		    "- flashinfer-bench onboarding skill: `.claude/skills/"
-		    "extract-kernel-definitions/SKILL.md`\n"
-		    "  Path B → step B4 (this issue is filed by that step).\n",
-		    api);
-	put(name, "trace-template/BODY.md", &sb);
-	strbuf_release(&sb);
+	if (note)
+		json_object_set_new(k, "note", json_string(note));
+	free(note);
+	need(pr_lay_dataset(&pr, k, &err));
+	need(pr_lay_coverage(&pr, k, possible, page, &err));
+	if (pr_is(k, "fi_status", "fi_missing"))
+		need(pr_lay_issue(&pr, k, &err));
 }
 
 /* What an earlier run laid there and this one does not want. */
 static void remove_stale(const json_t *names)
 {
 	struct strbuf path = STRBUF_INIT;
-	DIR *d = opendir(outbox);
+	DIR *d = opendir(pr.outbox);
 	struct dirent *e;
 
 	while (d && (e = readdir(d))) {
 		if (e->d_name[0] == '.' || json_array_has(names, e->d_name))
 			continue;
 		strbuf_reset(&path);
-		strbuf_addf(&path, "%s/%s", outbox, e->d_name);
-		if (outfile_remove_tree(path.buf, &err))
-			die(EX_AGAIN, "%s", err.buf);
+		strbuf_addf(&path, "%s/%s", pr.outbox, e->d_name);
+		need(outfile_remove_tree(path.buf, &err));
 	}
 	if (d)
 		closedir(d);
 	strbuf_release(&path);
 }
 
+static void lay_pulls(json_t *names)
+{
+	struct strbuf page = STRBUF_INIT_MAX(16 << 20), path = STRBUF_INIT;
+	struct strbuf no = STRBUF_INIT;
+	json_t *possible = pr_artefact(&pr, "possible.json", &err), *k;
+	json_t *folders = json_array();	/* those of the sglang stage, too */
+	bool have;
+	size_t i;
+
+	strbuf_addf(&path, "%s/flashinfer-bench/docs/model_coverage.mdx",
+		    pr.root);
+	have = !strbuf_read_file(&page, path.buf, &no);
+	json_array_foreach(pr.kernels, i, k) {
+		if (is_new(k) || pr_is(k, "sgl_status", "sgl_missing"))
+			json_array_append(folders, json_object_get(k,
+							"definition_name"));
+		if (!is_new(k))
+			continue;
+		json_array_append(names, json_object_get(k,
+							"definition_name"));
+		lay_pulls_of(k, possible, have ? &page : NULL);
+	}
+	remove_stale(folders);
+	json_decref(folders);
+	strbuf_release(&page);
+	strbuf_release(&path);
+	strbuf_release(&no);
+}
+
+static void lay(void)
+{
+	json_t *names = json_array(), *list, *it, *k;
+	size_t i;
+
+	if (!strcmp(stage, "issues")) {
+		json_array_foreach(pr.kernels, i, k)
+			if (is_new(k))
+				lay_issue_of(k);
+	} else if (!strcmp(stage, "sglang")) {
+		need(pr_lay_sglang(&pr, &err));
+	} else {
+		lay_pulls(names);
+	}
+	json_array_foreach(pr.items, i, it)
+		json_object_set_new(it, "ready", json_boolean(pr_all_ok(
+				    json_object_get(it, "checks"))));
+	if (list_path && outfile_write(list_path, pr.list.buf, pr.list.len,
+				       &err))
+		die(EX_AGAIN, "%s", err.buf);
+	list = json_pack("{s:s, s:s, s:o, s:O}", "outbox", pr.outbox, "stage",
+			 stage, "names", names, "items", pr.items);
+	if (json_save(list, out, &err))
+		die(EX_AGAIN, "%s", err.buf);
+}
+
+/* ---- a list that was laid ---- */
+
+static void take_items(const char *path)
+{
+	json_t *list = json_load_path(path, JSON_MAX_INDEX, &err), *items, *it;
+	static const char *const texts[] = { "kind", "key", "folder", "repo",
+					     "marker" };
+	size_t i, k;
+
+	items = list ? json_need_array(list, "items", path, &err) : NULL;
+	need(!items);
+	json_array_foreach(items, i, it) {
+		for (k = 0; k < ARRAY_SIZE(texts); k++)
+			need(!json_need_str(it, texts[k], path, &err));
+		if (!json_string_value(json_array_get(json_object_get(it,
+							"names"), 0)))
+			die(EX_REFUSED, "%s: an item has no names", path);
+	}
+	json_decref(pr.items);
+	pr.items = json_incref(items);
+	json_decref(list);
+}
+
+static void say(const char *text)
+{
+	printf("%s\n", text);
+}
+
+static void step(size_t at, size_t of)
+{
+	progress("definitions", at, of);
+}
+
+/* Pulls of SGLang are waited for, until they are merged or closed. */
+static bool waits(const struct pr_send *s)
+{
+	json_t *it;
+	size_t i;
+
+	json_array_foreach(pr.items, i, it)
+		if (pr_is(it, "kind", "sglang") && json_get_str(it, "url") &&
+		    !json_is_true(json_object_get(it, "merged")) &&
+		    !pr_is(it, "status", "closed"))
+			return true;
+	return s->failed;
+}
+
+static void send_items(void)
+{
+	struct pr_send s = { .jobs = (int)jobs, .wanted = !no_submit,
+			     .say = say, .step = step };
+	json_t *list;
+
+	take_items(send_path);
+	pr_send(&pr, &s);
+	list = json_pack("{s:s, s:I, s:I, s:I, s:I, s:O}", "list", send_path,
+			 "sent", (json_int_t)s.sent, "unchanged",
+			 (json_int_t)s.unchanged, "held", (json_int_t)s.held,
+			 "failed", (json_int_t)s.failed, "items", pr.items);
+	if (s.failed && !no_fail)
+		die(s.code, "%zu not sent; the first: %s", s.failed, s.why);
+	if (open_path && !waits(&s))
+		unlink(open_path);
+	if ((open_path && waits(&s) && outfile_write(open_path, "", 0, &err)) ||
+	    json_save(list, out, &err))
+		die(EX_AGAIN, "%s", err.buf);
+	if (s.failed)
+		warn("%zu not sent, the next run tries again; the first: %s",
+		     s.failed, s.why);
+}
+
+static void print_checks(const json_t *it, size_t *bad)
+{
+	json_t *c;
+	size_t i;
+
+	printf("%s %s\n", json_get_str(it, "kind"), json_get_str(it, "key"));
+	json_array_foreach(json_object_get(it, "checks"), i, c) {
+		const json_t *ok = json_object_get(c, "ok");
+		const char *mend = json_get_str(c, "mend");
+
+		printf("  %-7s %s: %s\n", json_is_null(ok) ? "n/a" :
+		       json_is_true(ok) ? "passed" : "FAILED",
+		       json_get_str(c, "item"), json_get_str(c, "reason"));
+		if (json_is_false(ok) && mend)
+			printf("          mend: %s\n", mend);
+		*bad += json_is_false(ok);
+	}
+}
+
+static void check_items(void)
+{
+	size_t bad = 0, i;
+	json_t *it;
+
+	take_items(check_path);
+	if (!no_submit)
+		pr_check_sent(&pr);
+	json_array_foreach(pr.items, i, it)
+		print_checks(it, &bad);
+	printf("%zu item(s), %zu check(s) failed\n",
+	       json_array_size(pr.items), bad);
+	if (bad)
+		exit(done() ? EX_AGAIN : EX_REFUSED);
+}
+
 int main(int argc, char **argv)
 {
-	json_t *serving, *kernels, *defs, *sessions, *names, *d, *k = NULL;
-	size_t i, n;
-	char *note;
+	struct strbuf url_dir = STRBUF_INIT;
 
 	if (opt_parse(argc, argv, &tool, options) != argc)
 		opt_usage("no arguments are taken, only options");
-	if (!run_dir || !repos_path || !index_dir || !outbox)
+	if (!pr.run || !pr.repos_path || !pr.index || !pr.outbox)
 		opt_usage("--run, --repos, --index and --outbox are needed");
-	repos = json_load_path(repos_path, JSON_MAX_CONFIG, &err);
-	if (!repos)
-		die(EX_REFUSED, "%s", err.buf);
-	serving = load("serving.json");
-	kernels = json_object_get(load("kernels.json"), "kernels");
-	defs = json_object_get(load("definitions.json"), "definitions");
-	sessions = json_object_get(load("sessions.json"), "kernels");
-	slug = json_need_str(serving, "model_slug", "serving.json", &err);
-	if (!slug)
-		die(EX_REFUSED, "%s", err.buf);
-	hub_id = json_get_str(serving, "hf_repo_id");
-	display = hub_id && strchr(hub_id, '/') ? strchr(hub_id, '/') + 1
-						: slug;
-	hub_id = hub_id ? hub_id : "not known";
-	names = json_array();
-	json_array_foreach(defs, i, d) {
-		const char *name = json_get_str(d, "definition_name");
-		const char *result = json_get_str(d, "result");
-
-		if (!name || !result || !strcmp(result, "existing"))
-			continue;
-		json_array_foreach(kernels, n, k)
-			if (!strcmp(json_get_str(k, "definition_name"), name))
-				break;
-		if (n == json_array_size(kernels))
-			die(EX_REFUSED, "%s/definitions.json: '%s' is not in"
-			    " kernels.json", run_dir, name);
-		note = model_issue_note(run_dir, name);
-		if (note)
-			json_object_set_new(k, "note", json_string(note));
-		free(note);
-		dataset(k, name, json_get_str(k, "op_type"),
-			json_object_get(sessions, name));
-		coverage(name, json_get_str(k, "op_type"));
-		if (!strcmp(json_get_str(k, "fi_status"), "fi_missing"))
-			kernel_request(k, name, json_get_str(k, "op_type"));
-		else if (json_is_false(json_object_get(k, "fi_trace_template")))
-			trace_template(k, name, json_get_str(k, "op_type"));
-		json_array_append_new(names, json_string(name));
-	}
-	remove_stale(names);
-	if (list_path && outfile_write(list_path, list.buf, list.len, &err))
-		die(EX_AGAIN, "%s", err.buf);
-	names = json_pack("{s:s, s:o}", "outbox", outbox, "names", names);
-	if (json_save(names, out, &err))
-		die(EX_AGAIN, "%s", err.buf);
+	if (strcmp(stage, "issues") && strcmp(stage, "sglang") &&
+	    strcmp(stage, "prs"))
+		opt_usage("--stage is issues, sglang or prs");
+	if (jobs < 1 || (send_path && check_path))
+		opt_usage("--jobs is at least 1; --send or --check, not both");
+	strbuf_addf(&url_dir, "%s/url", pr.run);
+	pr.urls = urls ? urls : url_dir.buf;
+	signal(SIGPIPE, SIG_IGN);
+	curl_global_init(CURL_GLOBAL_DEFAULT);
+	need(pr_open(&pr, &err));
+	if (send_path)
+		send_items();
+	else if (check_path)
+		check_items();
+	else
+		lay();
 	return done();
 }

@@ -120,7 +120,7 @@ free_gpu() { flock -n locks/onboard-gpu.0 true; }
 	jq '.workloads = {} | .definitions = {}' manifests/snapshot/flashinfer_trace.json >t && mv t manifests/snapshot/flashinfer_trace.json
 	M+=("COLLECT_FLAGS=--gpus=0,1 --locks=locks --enough=8 --batches=4 --inputs=64 --output=4")
 	"${M[@]}" -j2 -s workloads 2>err || { cat err; false; }
-	[ "$(find tmp/run/*/sessions -name done | wc -l)" -ge 1 ]
+	[ "$(find tmp/run/*/sessions -name "done.*" | wc -l)" -ge 1 ]
 	"${M[@]}" -s onboard
 	jq -e '[.kernels[] | select(.phase3_status == "done")] | length > 0 and all(.[]; .workload_entries > 0)' tmp/onboard_*_*.json
 	"${M[@]}" -s workloads "SERVER=touch started"

@@ -454,6 +454,9 @@ int main(int argc, char **argv)
 	strbuf_addf(&dir, "%s/lfs/", hub_root);
 	if (outfile_mkdirs(dir.buf, &err))
 		die(EX_AGAIN, "%s", err.buf);
+	hub_root = realpath(hub_root, NULL);	/* git runs elsewhere */
+	if (!hub_root)
+		die(EX_AGAIN, "%s: %s", dir.buf, strerror(errno));
 	for (i = 0; i < github_repos.n; i++)
 		store_make("github", github_repos.v[i]);
 	for (i = 0; i < hub_repos.n; i++)

@@ -382,6 +382,36 @@ static void fix_summary(struct page *p, size_t section)
 	insert(p, last + 1, strbuf_detach(&sb));
 }
 
+static bool has_op(const json_t *kernels, const char *op)
+{
+	json_t *k;
+	size_t i;
+
+	json_array_foreach((json_t *)kernels, i, k)
+		if (!strncmp(json_get_str(k, "op_type"), op, strlen(op)))
+			return true;
+	return false;
+}
+
+void coverage_architecture(struct strbuf *sb, const json_t *kernels)
+{
+	static const struct {
+		const char *op, *name;
+	} parts[] = {
+		{ "mla_", "MLA" }, { "dsa_", "DSA" }, { "gdn", "GDN" },
+		{ "kda", "KDA" }, { "lightning_attn", "Lightning Attn" },
+		{ "gqa_", "GQA" }, { "mamba_ssu", "Mamba2" },
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(parts); i++)
+		if (has_op(kernels, parts[i].op))
+			strbuf_addf(sb, "%s%s", sb->len ? " + " : "",
+				    parts[i].name);
+	strbuf_addf(sb, "%s%s", sb->len ? " + " : "",
+		    has_op(kernels, "moe") ? "MoE" : "Dense");
+}
+
 json_t *coverage_update(struct strbuf *out, const char *text, size_t len,
 			const struct coverage *c, struct strbuf *err)
 {

@@ -31,5 +31,7 @@ struct coverage {
  */
 json_t *coverage_update(struct strbuf *out, const char *text, size_t len,
 			const struct coverage *c, struct strbuf *err);
+/* Appends "GDN + GQA + MoE", as the summary names the ops of these kernels. */
+void coverage_architecture(struct strbuf *sb, const json_t *kernels);
 
 #endif

@@ -52,6 +52,14 @@ static int hold_numbers(struct dump_mapping *x)
 			want = json_integer_value(param);
 		if (dump_look(x, json_string_value(where), &v))
 			return -1;
+		/* a bound that the definition's name does not have */
+		if (want < 0 && v.kind == DUMP_NUMBER && v.number > 0 &&
+		    !json_object_get(json_object_get(x->m->definition,
+						     "axes"), name)) {
+			strbuf_addf(x->why, "%s is %.15g, the definition has"
+				    " none", name, v.number);
+			return -1;
+		}
 		/* below 0: not told; an engine may tell it to forward() */
 		if (want >= 0 && v.kind == DUMP_NUMBER && v.number >= 0 &&
 		    v.number != (double)want) {
