@@ -179,15 +179,17 @@ def env(token=SECRET):
 ARGS = [f"{BUILD}/bin/mkpr", "--run=tmp/run/x", "--repos=repos.json", "--index=tmp/index", "--root=tmp", "--outbox=tmp/outbox/x"]
 
 
-def lay():
-    for stage in ("issues", "sglang", "prs"):
+def lay(stages=("issues", "sglang", "prs")):
+    for stage in stages:
         sh(*ARGS, f"--stage={stage}", "-o", f"{stage}.json")
     # the rest is not the scenario's
+    if "prs" not in stages:
+        return
     items = json.loads(Path("prs.json").read_text())
     names = [n for n, _ in KERNELS]
     items["items"] = [i for i in items["items"] if i["names"][0] in names]
     Path("prs.json").write_text(json.dumps(items))
-    if len(names) == 1:
+    if len(names) == 1 and "issues" in stages:
         items = json.loads(Path("issues.json").read_text())
         items["items"] = [i for i in items["items"] if i["kind"] == "issue"][:1]
         Path("issues.json").write_text(json.dumps(items))
@@ -200,7 +202,10 @@ def send(stage="prs", e=None, *more):
 def send_all(e=None):
     out = ""
     for stage in ("issues", "prs"):
-        lay()
+        if stage == "issues" and not Path("issues.json").exists():
+            lay()
+        elif stage == "prs":
+            lay(("prs",))
         r = send(stage, e)
         out += r.stdout + r.stderr
         if r.returncode:
