@@ -109,6 +109,11 @@ struct pr_send {
  * be sent for lack of credentials is told with the command that files it.
  */
 void pr_send(struct pr *p, struct pr_send *s);
+/* A file of an item's folder into text; false with a sentence. */
+bool pr_text(struct strbuf *text, const json_t *it, const char *file,
+	     struct strbuf *err);
+/* What to run to file it by hand, its diff, title and body. */
+void pr_by_hand(const json_t *it, struct strbuf *out);
 /* What the servers say of what was sent, as further checks of the items. */
 void pr_check_sent(struct pr *p);
 

@@ -23,70 +23,20 @@ struct work {
 	pthread_mutex_t lock;
 };
 
-static bool read_text(struct strbuf *sb, const json_t *it, const char *file,
-		      struct strbuf *err)
-{
-	struct strbuf path = STRBUF_INIT;
-	bool ok;
-
-	strbuf_reset(sb);
-	strbuf_addf(&path, "%s/%s", json_get_str(it, "folder"), file);
-	ok = !strbuf_read_file(sb, path.buf, err);
-	strbuf_release(&path);
-	return ok;
-}
-
 static void set(json_t *it, const char *key, const char *text)
 {
 	json_object_set_new(it, key, text ? json_string(text) : json_null());
 }
 
-/* ---- by hand ---- */
-
-static void command(struct strbuf *sb, const json_t *it)
+static void by_hand(struct work *w, const json_t *it)
 {
-	const char *kind = json_get_str(it, "kind");
-	const char *dir = json_get_str(it, "folder");
-	const char *repo = json_get_str(it, "repo");
+	struct strbuf sb = STRBUF_INIT;
 
-	if (!strcmp(kind, "issue") || !strcmp(kind, "trace-template"))
-		strbuf_addf(sb, "gh issue create --repo %s --title \"$(cat"
-			    " %s/TITLE)\" --label \"$(cat %s/LABELS)\""
-			    " --body-file %s/BODY.md\n", repo, dir, dir, dir);
-	else if (!strcmp(kind, "dataset"))
-		strbuf_addf(sb, "hf upload %s %s . --repo-type=dataset"
-			    " --create-pr --exclude TITLE --exclude BODY.md"
-			    " --commit-message \"$(cat %s/TITLE)\""
-			    " --commit-description \"$(cat %s/BODY.md)\"\n",
-			    repo, dir, dir, dir);
-	else
-		strbuf_addf(sb, "gh pr create --repo %s --head %s --title"
-			    " \"$(cat %s/TITLE)\" --body-file %s/BODY.md\n",
-			    repo, json_get_str(it, "branch"), dir, dir);
-}
-
-static void by_hand(struct work *w, json_t *it)
-{
-	static const char *const diffs[] = { "sglang.patch",
-					     "model_coverage.diff" };
-	struct strbuf sb = STRBUF_INIT, text = STRBUF_INIT, no = STRBUF_INIT;
-	size_t i;
-
-	strbuf_addstr(&sb, "to file it by hand:\n  ");
-	command(&sb, it);
-	for (i = 0; i < ARRAY_SIZE(diffs); i++)
-		if (read_text(&text, it, diffs[i], &no))
-			strbuf_addf(&sb, "\n%s\n", text.buf);
-	if (read_text(&text, it, "TITLE", &no))
-		strbuf_addf(&sb, "\n%s", text.buf);
-	if (read_text(&text, it, "BODY.md", &no))
-		strbuf_addf(&sb, "\n%s\n", text.buf);
+	pr_by_hand(it, &sb);
 	pthread_mutex_lock(&w->lock);
 	w->s->say(sb.buf);
 	pthread_mutex_unlock(&w->lock);
 	strbuf_release(&sb);
-	strbuf_release(&text);
-	strbuf_release(&no);
 }
 
 /* ---- one item ---- */
@@ -116,7 +66,7 @@ static json_t *labels_of(const json_t *it)
 	json_t *labels = json_array();
 	char *one, *save = NULL;
 
-	if (read_text(&text, it, "LABELS", &no)) {
+	if (pr_text(&text, it, "LABELS", &no)) {
 		strbuf_rtrim(&text);
 		for (one = strtok_r(text.buf, ",", &save); one;
 		     one = strtok_r(NULL, ",", &save))
@@ -197,7 +147,7 @@ static int push(struct servers *sv, const struct pr *p, json_t *it,
 
 	list_files(files, dir, "");
 	sv->g.code = EX_REFUSED;
-	if (!read_text(&message, it, "COMMIT", err))
+	if (!pr_text(&message, it, "COMMIT", err))
 		goto out;
 	if (json_array_size(files) > ARRAY_SIZE(c.file) ||
 	    !json_array_size(files)) {
@@ -209,7 +159,7 @@ static int push(struct servers *sv, const struct pr *p, json_t *it,
 	json_array_foreach(files, i, f) {
 		data[i] = (struct strbuf)STRBUF_INIT;
 		c.file[i].path = json_string_value(f);
-		if (!read_text(&data[i], it, c.file[i].path, err))
+		if (!pr_text(&data[i], it, c.file[i].path, err))
 			break;
 		c.file[i].data = data[i].buf;
 		c.file[i].len = data[i].len;
@@ -336,8 +286,8 @@ static void send_item(struct work *w, struct servers *sv, json_t *it,
 		set(it, "status", "not sent (no credentials)");
 		ask_state(w, sv, it);
 		by_hand(w, it);
-	} else if (!read_text(&title, it, "TITLE", &err) ||
-		   !read_text(&body, it, "BODY.md", &err)) {
+	} else if (!pr_text(&title, it, "TITLE", &err) ||
+		   !pr_text(&body, it, "BODY.md", &err)) {
 		set(it, "status", "failed");
 		set(it, "reason", err.buf);
 	} else if (strstr(body.buf, PR_LINK) && pr_is(it, "kind", "coverage")) {
@@ -388,7 +338,7 @@ static void put_link(const json_t *it, const char *url)
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(files); i++) {
-		if (!read_text(&text, it, files[i], &no) ||
+		if (!pr_text(&text, it, files[i], &no) ||
 		    !strstr(text.buf, PR_LINK))
 			continue;
 		pr_link(&text, url);
