@@ -71,5 +71,5 @@ $B/peers/.done: tests/peers/requirements.txt
 	$(@D)/bin/pip install -q --disable-pip-version-check -r $<; touch $@
 
 #:   bench        ratios against git clone, ninja and more, as a table
-bench: all
-	@$(test_env) tests/bench
+bench: all $B/bin/rehearse-hub
+	@$(test_env) tests/bench; [ ! -x $B/peers/bin/python ] || { echo; $(test_env) tests/bench-publish 200; }

@@ -80,35 +80,63 @@ static bool is_lfs(const char *path, size_t size)
 	return size > (size_t)10 << 20;
 }
 
+/* {PATH: id} of all files of the revision, by one git. */
+static json_t *tree_of(const struct dataset *d)
+{
+	struct strbuf out = STRBUF_INIT;
+	json_t *tree = json_object();
+	char *p, *nl, *tab;
+
+	store_run(d->git, NULL, 0, &out, GIT_ARGS("-c", "core.quotePath=false",
+						  "ls-tree", "-r", d->rev));
+	for (p = out.buf; *p; p = *nl ? nl + 1 : nl) {
+		nl = p + strcspn(p, "\n");
+		tab = memchr(p, '\t', (size_t)(nl - p));
+		if (tab && tab - p > 40) {
+			char *path = xstrndup(tab + 1, (size_t)(nl - tab - 1));
+
+			json_object_set_new(tree, path, json_stringn(tab - 40,
+								     40));
+			free(path);
+		}
+	}
+	strbuf_release(&out);
+	return tree;
+}
+
 static void preupload(struct request *rq, struct dataset *d)
 {
-	json_t *b = hub_body(rq), *out, *v, *o;
+	json_t *b = hub_body(rq), *out, *v, *o, *tree;
+	struct file f;
 	size_t i;
 
 	if (!b)
 		return;
+	tree = tree_of(d);
 	out = json_array();
 	json_array_foreach(json_object_get(b, "files"), i, v) {
-		const char *path = json_get_str(v, "path");
+		const char *path = json_get_str(v, "path"), *oid;
 		json_int_t size = json_integer_value(json_object_get(v,
 								"size"));
 		bool lfs = is_lfs(path ? path : "", (size_t)size);
-		struct file f;
 
 		o = json_pack("{s:s, s:s, s:b}", "path", path ? path : "",
 			      "uploadMode", lfs ? "lfs" : "regular",
 			      "shouldIgnore", 0);
-		if (path && find_file(d, path, &f))
-			json_object_set_new(o, "oid", json_string(*f.lfs ?
-						f.lfs : f.oid));
-		else
-			f.data = (struct strbuf)STRBUF_INIT;
-		strbuf_release(&f.data);
+		oid = path ? json_get_str(tree, path) : NULL;
+		if (oid && lfs && find_file(d, path, &f)) {
+			oid = *f.lfs ? f.lfs : oid;
+			json_object_set_new(o, "oid", json_string(oid));
+			strbuf_release(&f.data);
+		} else if (oid) {
+			json_object_set_new(o, "oid", json_string(oid));
+		}
 		json_array_append_new(out, o);
 	}
 	hub_answer(rq, 200, json_pack("{s:o, s:s}", "files", out, "commitOid",
 				      d->rev));
 	json_decref(b);
+	json_decref(tree);
 }
 
 /* {paths: [...]} as JSON, or as the form that huggingface_hub sends. */

@@ -22,7 +22,8 @@ void hub_copy(struct hub *h, const struct hub *from)
 	*h = (struct hub){ .repo = from->repo, .h = http_open(),
 		.endpoint = xstrdup(from->endpoint),
 		.token = from->token ? xstrdup(from->token) : NULL,
-		.user = from->user ? xstrdup(from->user) : NULL };
+		.user = from->user ? xstrdup(from->user) : NULL,
+		.ours = json_incref(from->ours) };
 }
 
 void hub_release(struct hub *h)
@@ -30,6 +31,7 @@ void hub_release(struct hub *h)
 	free(h->endpoint);
 	free(h->token);
 	free(h->user);
+	json_decref(h->ours);
 	http_close(h->h);
 }
 
@@ -211,13 +213,11 @@ char *hub_body(struct hub *h, long number, struct strbuf *err)
 	return body;
 }
 
-/* Ours with this marker; the open one, else the newest. number 0: none. */
-static int find(struct hub *h, const struct hub_pull *p, struct found *f,
-		struct strbuf *err)
+int hub_list(struct hub *h, struct strbuf *err)
 {
 	struct strbuf path = STRBUF_INIT;
 	size_t seen = 0, total = 1, i;
-	json_t *j, *v, *list;
+	json_t *j, *v, *list, *all = json_array();
 	int page;
 
 	for (page = 0; page < PAGES && seen < total; page++) {
@@ -232,6 +232,7 @@ static int find(struct hub *h, const struct hub_pull *p, struct found *f,
 				      " cannot be read");
 		if (!json_is_array(list)) {
 			json_decref(j);
+			json_decref(all);
 			strbuf_release(&path);
 			return -1;
 		}
@@ -240,30 +241,45 @@ static int find(struct hub *h, const struct hub_pull *p, struct found *f,
 		seen += json_array_size(list);
 		if (!json_array_size(list))
 			seen = total;
-		json_array_foreach(list, i, v) {
-			const char *title = json_get_str(v, "title");
-			struct found one = { .number = 0 };
-
-			if (!title || strcmp(title, p->title))
-				continue;
-			if (look_at(h, (long)json_integer_value(
-				    json_object_get(v, "num")), &one, err)) {
-				json_decref(j);
-				strbuf_release(&path);
-				return -1;
-			}
-			if (strstr(one.body, p->marker) && (!f->number ||
-			    (strcmp(f->status, "open") &&
-			     !strcmp(one.status, "open")))) {
-				found_release(f);
-				*f = one;
-			} else {
-				found_release(&one);
-			}
-		}
+		json_array_foreach(list, i, v)
+			json_array_append_new(all, json_pack("{s:O, s:O}",
+				"num", json_object_get(v, "num"), "title",
+				json_object_get(v, "title")));
 		json_decref(j);
 	}
 	strbuf_release(&path);
+	json_decref(h->ours);
+	h->ours = all;
+	return 0;
+}
+
+/* Ours with this marker; the open one, else the newest. number 0: none. */
+static int find(struct hub *h, const struct hub_pull *p, struct found *f,
+		struct strbuf *err)
+{
+	json_t *v;
+	size_t i;
+
+	if (!h->ours && hub_list(h, err))
+		return -1;
+	json_array_foreach(h->ours, i, v) {
+		const char *title = json_get_str(v, "title");
+		struct found one = { .number = 0 };
+
+		if (!title || strcmp(title, p->title))
+			continue;
+		if (look_at(h, (long)json_integer_value(json_object_get(v,
+						"num")), &one, err))
+			return -1;
+		if (strstr(one.body, p->marker) && (!f->number ||
+		    (strcmp(f->status, "open") &&
+		     !strcmp(one.status, "open")))) {
+			found_release(f);
+			*f = one;
+		} else {
+			found_release(&one);
+		}
+	}
 	return 0;
 }
 
@@ -445,6 +461,9 @@ int hub_publish(struct hub *h, struct hub_pull *p, struct strbuf *err)
 		ret = publish_once(h, p, &why);
 		if (ret <= 0)
 			break;
+		/* it may have been opened: the list is asked for anew */
+		json_decref(h->ours);
+		h->ours = NULL;
 	}
 	if (ret)
 		strbuf_addstr(err, why.buf);

@@ -20,6 +20,8 @@ struct hub {
 	char *endpoint, *token, *user;
 	const char *repo;	/* OWNER/NAME of the dataset */
 	struct http *h;
+	json_t *ours;		/* [{num, title}] of our pull requests there,
+				   asked once by hub_list(); shared, read only */
 	int code;
 };
 
@@ -29,6 +31,9 @@ void hub_copy(struct hub *h, const struct hub *from);
 void hub_release(struct hub *h);
 /* Whose token it is, into h->user. */
 int hub_user(struct hub *h, struct strbuf *err);
+
+/* Lists our pull requests, so that finding one asks no more than its text. */
+int hub_list(struct hub *h, struct strbuf *err);
 
 struct hub_file {
 	char *path;		/* in the dataset */

@@ -426,7 +426,8 @@ static void log_in(struct work *w, bool github, bool hub)
 
 	if (github && sv->g.token && github_user(&sv->g, &err))
 		w->s->code = sv->g.code;
-	else if (hub && sv->h.token && hub_user(&sv->h, &err))
+	else if (hub && sv->h.token && (hub_user(&sv->h, &err) ||
+					hub_list(&sv->h, &err)))
 		w->s->code = sv->h.code;
 	if (w->s->code)
 		snprintf(w->s->why, sizeof(w->s->why), "%s", err.buf);
