@@ -330,3 +330,39 @@ print(json.dumps(mla(1, 16, [1, 1], [70, 5], 64) + mla(3, 16, [4, 2], [70, 5], 6
 	done
 	B checkset --errors --kernels=kernels ds | { ! grep .; }
 }
+
+@test "recorded on an H100: schedules of the simulated engine and HND, every call accounted for" {
+	rm -rf ds prov && mkdir -p ds/definitions prov
+	for c in qwen3-30b-a3b qwen3-8b deepseek-v3; do
+		B needed -c manifests/snapshot/configs/$c.json --serving <(echo '{"tp":[1,8],"ep":[1],"page_sizes":[1,64]}') |
+			B classify --index manifests/snapshot - | jq '.kernels |= map(.phase1_status = "new")' >k.json
+		B mkdef --slug $c --dataset ds --ours prov -o /dev/null k.json
+	done
+	B dumpwl --dataset ds --json r.json tests/fixtures/dumps/hopper.tar.xz
+	jq -e '.unreadable == 0 and .calls == .accepted and .calls == 47' r.json || { jq '[.dumps, .calls, .accepted, .unreadable]' r.json; false; }
+	# page size 1 and 64, once each with the heads before the page
+	for d in gqa_paged_decode_h32_kv8_d128_ps1 gqa_paged_decode_h32_kv8_d128_ps64; do [ "$(of $d .accepted)" -eq 4 ]; done
+	B checkset --errors --kernels=kernels ds | { ! grep .; }
+}
+
+@test "raw bytes are not carried along: a large int8 input is random" {
+	jq '.inputs.raw = {shape: ["batch_size", "num_qo_heads", "head_dim"], dtype: "int8"}' ds/definitions/gqa_paged/$DEC.json >t
+	mv t ds/definitions/gqa_paged/$DEC.json
+	gen '[plan(1, 16, [2] * 300), run(2, 16, 300)]'
+	python3 - d <<-'PY'
+	import json, struct, sys
+	from pathlib import Path
+	for d in Path(sys.argv[1]).glob("*run_call*"):
+	    f = d / "inputs.safetensors"
+	    raw = f.read_bytes()
+	    n, = struct.unpack("<Q", raw[:8])
+	    h = json.loads(raw[8:8 + n])
+	    end = max(v["data_offsets"][1] for v in h.values())
+	    h["kwarg_raw"] = {"dtype": "I8", "shape": [300, 32, 128], "data_offsets": [end, end + 300 * 32 * 128]}
+	    head = json.dumps(h).encode()
+	    f.write_bytes(struct.pack("<Q", len(head)) + head + raw[8 + n:] + bytes(300 * 32 * 128))
+	PY
+	B dumpwl --dataset ds --definition $DEC --json r.json d
+	jq -e 'all(.definitions[]; .accepted == 1)' r.json || { jq .definitions r.json; false; }
+	jq -e '.workload.inputs.raw.type == "random"' ds/workloads/gqa_paged/$DEC.jsonl
+}

@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#define MOST_BYTES ((uint64_t)1 << 20)	/* of an int8 input */
+
 static struct dump *side(const struct dump_mapping *x, const char *where)
 {
 	return strncmp(where, "plan.", 5) ? x->call : x->plan;
@@ -72,6 +74,16 @@ static void set_shape(struct check_input *in, const struct st_tensor *t)
 	memcpy(in->shape, t->shape, sizeof(in->shape));
 }
 
+/*
+ * Whether the recorded values belong to the workload: indices and lengths do.
+ * Bytes are packed weights or caches; a workload does not carry them along.
+ */
+static bool holds_values(const char *want, const struct st_tensor *t)
+{
+	return dump_whole_dtype(want) &&
+		(strcmp(want, "int8") || t->size <= MOST_BYTES);
+}
+
 static int take_tensor(struct dump_mapping *x, const char *where,
 		       const char *name, const json_t *spec,
 		       const struct dump_value *v, size_t at)
@@ -105,9 +117,9 @@ static int take_tensor(struct dump_mapping *x, const char *where,
 	if (x->why->len)
 		return -1;
 	set_shape(in, &t);
-	x->w->input[at].random = !dump_whole_dtype(want);
-	return dump_whole_dtype(want) ? values(x, side(x, where), &v->t, name, in)
-				 : 0;
+	x->w->input[at].random = !holds_values(want, &v->t);
+	return x->w->input[at].random ? 0 : values(x, side(x, where), &v->t,
+						   name, in);
 }
 
 /* One number for every row where the definition has one a row. */
