@@ -346,23 +346,14 @@ print(json.dumps(mla(1, 16, [1, 1], [70, 5], 64) + mla(3, 16, [4, 2], [70, 5], 6
 }
 
 @test "raw bytes are not carried along: a large int8 input is random" {
-	jq '.inputs.raw = {shape: ["batch_size", "num_qo_heads", "head_dim"], dtype: "int8"}' ds/definitions/gqa_paged/$DEC.json >t
-	mv t ds/definitions/gqa_paged/$DEC.json
-	gen '[plan(1, 16, [2] * 300), run(2, 16, 300)]'
-	python3 - d <<-'PY'
-	import json, struct, sys
-	from pathlib import Path
-	for d in Path(sys.argv[1]).glob("*run_call*"):
-	    f = d / "inputs.safetensors"
-	    raw = f.read_bytes()
-	    n, = struct.unpack("<Q", raw[:8])
-	    h = json.loads(raw[8:8 + n])
-	    end = max(v["data_offsets"][1] for v in h.values())
-	    h["kwarg_raw"] = {"dtype": "I8", "shape": [300, 32, 128], "data_offsets": [end, end + 300 * 32 * 128]}
-	    head = json.dumps(h).encode()
-	    f.write_bytes(struct.pack("<Q", len(head)) + head + raw[8 + n:] + bytes(300 * 32 * 128))
-	PY
-	B dumpwl --dataset ds --definition $DEC --json r.json d
-	jq -e 'all(.definitions[]; .accepted == 1)' r.json || { jq .definitions r.json; false; }
-	jq -e '.workload.inputs.raw.type == "random"' ds/workloads/gqa_paged/$DEC.jsonl
+	mkdir -p ds/definitions/custom
+	jq -n '{name: "raw_n8", op_type: "custom", tags: ["fi_api:flashinfer.raw"], axes: {rows: {type: "var"}, n: {type: "const", value: 4096}},
+		inputs: {x: {shape: ["rows", "n"], dtype: "int8"}, i: {shape: ["rows"], dtype: "int32"}}, outputs: {}, reference: "def run(x, i): pass"}' \
+		>ds/definitions/custom/raw_n8.json
+	gen '[{"t": 1, "f": "raw", "args": {"x": ["I8", [1000, 4096]], "i": ["I32", [1000], list(range(1000))]}},
+		{"t": 2, "f": "raw", "args": {"x": ["I8", [2, 4096]], "i": ["I32", [2], [0, 1]]}}]'
+	B dumpwl --dataset ds --definition raw_n8 --json r.json d
+	[ "$(jq '.definitions.raw_n8.accepted' r.json)" -eq 2 ] || { jq .definitions r.json; false; }
+	[ "$(jq -r '[.workload.axes.rows, .workload.inputs.x.type, .workload.inputs.i.type] | join(" ")' ds/workloads/custom/raw_n8.jsonl | sort)" = \
+		"$(printf '%s\n' '1000 random safetensors' '2 safetensors safetensors')" ]
 }
