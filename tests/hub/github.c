@@ -6,12 +6,7 @@ static const char *const ident[] = { "-c", "user.name=octo", "-c",
 	"user.email=octo@localhost" };
 #define IDENT ident[0], ident[1], ident[2], ident[3]
 
-struct repo {
-	const char *owner, *name;
-	char *git;
-};
-
-static bool repo_of(struct request *rq, struct repo *r)
+bool github_repo(struct request *rq, struct repo *r)
 {
 	r->owner = rq->part[0];
 	r->name = rq->part[1];
@@ -24,23 +19,23 @@ static bool repo_of(struct request *rq, struct repo *r)
 	return true;
 }
 
-static bool may_push(const struct request *rq, const struct repo *r)
+bool github_may_push(const struct request *rq, const struct repo *r)
 {
 	return rq->user && (!strcmp(rq->user, r->owner) ||
 			    hub_may_write(rq->user));
 }
 
-static bool need_push(struct request *rq, const struct repo *r)
+bool github_need_push(struct request *rq, const struct repo *r)
 {
 	if (!hub_user(rq))
 		return false;
-	if (may_push(rq, r))
+	if (github_may_push(rq, r))
 		return true;
 	hub_refuse(rq, 403, "Resource not accessible");
 	return false;
 }
 
-static json_t *user_json(const char *login)
+json_t *github_user_json(const char *login)
 {
 	return json_pack("{s:s, s:s}", "login", login, "type", "User");
 }
@@ -61,7 +56,7 @@ static json_t *repo_json(const struct request *rq, const struct repo *r)
 {
 	struct strbuf full = STRBUF_INIT, url = STRBUF_INIT, html = STRBUF_INIT;
 	char *parent = parent_of(r);
-	bool push = may_push(rq, r);
+	bool push = github_may_push(rq, r);
 	json_t *j;
 
 	strbuf_addf(&full, "%s/%s", r->owner, r->name);
@@ -69,7 +64,7 @@ static json_t *repo_json(const struct request *rq, const struct repo *r)
 	strbuf_addf(&html, "%s/github/%s", hub_url, full.buf);
 	j = json_pack("{s:s, s:s, s:s, s:s, s:o, s:b, s:s, s:{s:b, s:b, s:b}}",
 		      "name", r->name, "full_name", full.buf, "url", url.buf,
-		      "html_url", html.buf, "owner", user_json(r->owner),
+		      "html_url", html.buf, "owner", github_user_json(r->owner),
 		      "fork", parent != NULL, "default_branch", "main",
 		      "permissions", "pull", 1, "push", push, "admin", push);
 	if (parent)
@@ -82,7 +77,7 @@ static json_t *repo_json(const struct request *rq, const struct repo *r)
 	return j;
 }
 
-static void fork_repo(struct request *rq, struct repo *r)
+void github_fork(struct request *rq, struct repo *r)
 {
 	struct strbuf spec = STRBUF_INIT;
 	struct repo mine = { rq->user, r->name, NULL };
@@ -278,254 +273,6 @@ static void get_contents(struct request *rq, struct repo *r)
 	strbuf_release(&text);
 }
 
-/* ---- issues and pulls ---- */
-
-static json_t *item_json(const struct repo *r, const json_t *it)
-{
-	bool pull = json_object_get(it, "head") != NULL;
-	struct strbuf url = STRBUF_INIT, html = STRBUF_INIT, head = STRBUF_INIT;
-	json_int_t n = json_integer_value(json_object_get(it, "number"));
-	json_t *j = json_deep_copy(it);
-
-	strbuf_addf(&url, "%s/github/repos/%s/%s/%s/%lld", hub_url, r->owner,
-		    r->name, pull ? "pulls" : "issues", (long long)n);
-	strbuf_addf(&html, "%s/github/%s/%s/%s/%lld", hub_url, r->owner,
-		    r->name, pull ? "pull" : "issues", (long long)n);
-	json_object_set_new(j, "url", json_string(url.buf));
-	json_object_set_new(j, "html_url", json_string(html.buf));
-	json_object_set_new(j, "user", user_json(json_get_str(it, "user")));
-	if (pull) {
-		const json_t *h = json_object_get(it, "head");
-
-		strbuf_addf(&head, "%s:%s", json_get_str(h, "owner"),
-			    json_get_str(h, "ref"));
-		json_object_set_new(j, "head", json_pack("{s:s, s:s}", "ref",
-			json_get_str(h, "ref"), "label", head.buf));
-		json_object_set_new(j, "base", json_pack("{s:s}", "ref",
-						json_get_str(it, "base")));
-		json_object_set_new(j, "pull_request", json_object());
-	}
-	strbuf_release(&url);
-	strbuf_release(&html);
-	strbuf_release(&head);
-	return j;
-}
-
-static bool wanted(const struct request *rq, const json_t *it, bool pulls)
-{
-	const char *state = rq->query(rq, "state");
-	const char *creator = rq->query(rq, "creator");
-	const char *head = rq->query(rq, "head");
-	const json_t *h = json_object_get(it, "head");
-	struct strbuf label = STRBUF_INIT;
-	bool yes = !pulls || h;
-
-	if (strcmp(state ? state : "open", "all"))
-		yes &= !strcmp(json_get_str(it, "state"),
-			       state ? state : "open");
-	if (creator && !pulls)
-		yes &= !strcmp(json_get_str(it, "user"), creator);
-	if (head && pulls && h) {
-		strbuf_addf(&label, "%s:%s", json_get_str(h, "owner"),
-			    json_get_str(h, "ref"));
-		yes &= !strcmp(label.buf, head);
-	}
-	strbuf_release(&label);
-	return yes;
-}
-
-/* The newest first, per_page of them. */
-static void list_items(struct request *rq, struct repo *r, bool pulls)
-{
-	const char *pp = rq->query(rq, "per_page"), *pg = rq->query(rq, "page");
-	long per = pp ? strtol(pp, NULL, 10) : 30;
-	long page = pg ? strtol(pg, NULL, 10) : 1, skip;
-	json_t *db = store_load("github", r->owner, r->name), *all, *it;
-	json_t *out = json_array();
-	json_int_t n;
-	char key[24];
-
-	per = per < 1 || per > 100 ? 30 : per;
-	skip = (page < 1 ? 0 : page - 1) * per;
-	all = json_object_get(db, "items");
-	for (n = json_integer_value(json_object_get(db, "next")) - 1; n > 0;
-	     n--) {
-		snprintf(key, sizeof(key), "%lld", (long long)n);
-		it = json_object_get(all, key);
-		if (!it || !wanted(rq, it, pulls) || skip-- > 0)
-			continue;
-		if (json_array_size(out) == (size_t)per) {
-			hub_header(rq, "Link", "<%s%s?page=%ld>; rel=\"next\"",
-				   hub_url, rq->path, page + 1);
-			break;
-		}
-		json_array_append_new(out, item_json(r, it));
-	}
-	hub_answer(rq, 200, out);
-	json_decref(db);
-}
-
-static void open_item(struct request *rq, struct repo *r, const json_t *b,
-		      bool pull)
-{
-	json_t *db = store_load("github", r->owner, r->name), *it, *v;
-	json_t *all = json_object_get(db, "items"), *labels = json_array();
-	json_int_t n = json_integer_value(json_object_get(db, "next"));
-	const char *title = json_get_str(b, "title"), *key_;
-	const char *head = json_get_str(b, "head"), *colon;
-	struct strbuf owner = STRBUF_INIT, ref = STRBUF_INIT;
-	char key[24], sha[65], *git;
-	size_t i;
-
-	if (!title || !*title || (pull && (!head || !json_get_str(b, "base")))) {
-		hub_refuse(rq, 422, "Validation Failed");
-		goto out;
-	}
-	json_array_foreach(json_object_get(b, "labels"), i, v)
-		json_array_append_new(labels, json_pack("{s:O}", "name", v));
-	it = json_pack("{s:I, s:s, s:s, s:s, s:s, s:O}", "number", n, "title",
-		       title, "body", json_get_str(b, "body") ?
-		       json_get_str(b, "body") : "", "state", "open", "user",
-		       rq->user, "labels", labels);
-	if (pull) {
-		colon = strchr(head, ':');
-		strbuf_addf(&owner, "%.*s", colon ? (int)(colon - head) : 0,
-			    head);
-		if (!colon)
-			strbuf_addstr(&owner, r->owner);
-		strbuf_addf(&ref, "refs/heads/%s", colon ? colon + 1 : head);
-		git = store_git("github", owner.buf, r->name);
-		if (!store_commit(git, ref.buf, sha)) {
-			hub_refuse(rq, 422, "head is invalid");
-			free(git);
-			json_decref(it);
-			goto out;
-		}
-		free(git);
-		json_object_foreach(all, key_, v) {
-			const json_t *h = json_object_get(v, "head");
-
-			if (h && !strcmp(json_get_str(v, "state"), "open") &&
-			    !strcmp(json_get_str(h, "owner"), owner.buf) &&
-			    !strcmp(json_get_str(h, "ref"), ref.buf + 11)) {
-				hub_refuse(rq, 422, "A pull request already"
-					   " exists for %s", head);
-				json_decref(it);
-				goto out;
-			}
-		}
-		json_object_set_new(it, "head", json_pack("{s:s, s:s}",
-				    "owner", owner.buf, "ref", ref.buf + 11));
-		json_object_set(it, "base", json_object_get(b, "base"));
-		json_object_set_new(it, "merged", json_false());
-		if (json_object_get(b, "draft"))
-			json_object_set(it, "draft",
-					json_object_get(b, "draft"));
-	}
-	snprintf(key, sizeof(key), "%lld", (long long)n);
-	json_object_set(all, key, it);
-	json_object_set_new(db, "next", json_integer(n + 1));
-	store_save("github", r->owner, r->name, db);
-	hub_answer(rq, 201, item_json(r, it));
-	json_decref(it);
-out:
-	json_decref(db);
-	json_decref(labels);
-	strbuf_release(&owner);
-	strbuf_release(&ref);
-}
-
-static void one_item(struct request *rq, struct repo *r, const char *number,
-		     const json_t *b)
-{
-	static const char *const keys[] = { "title", "body", "state" };
-	json_t *db = store_load("github", r->owner, r->name), *it;
-	size_t i;
-
-	it = json_object_get(json_object_get(db, "items"), number);
-	if (!it) {
-		hub_refuse(rq, 404, "Not Found");
-	} else {
-		for (i = 0; b && i < ARRAY_SIZE(keys); i++)
-			if (json_object_get(b, keys[i]))
-				json_object_set(it, keys[i],
-						json_object_get(b, keys[i]));
-		if (b)
-			store_save("github", r->owner, r->name, db);
-		hub_answer(rq, 200, item_json(r, it));
-	}
-	json_decref(db);
-}
-
-static char *head_commit(const struct repo *r, const char *number)
-{
-	json_t *db = store_load("github", r->owner, r->name);
-	const json_t *h = json_object_get(json_object_get(json_object_get(db,
-					  "items"), number), "head");
-	struct strbuf ref = STRBUF_INIT;
-	char *git = h ? store_git("github", json_get_str(h, "owner"), r->name)
-		      : NULL, sha[65], *s = NULL;
-
-	if (h) {
-		strbuf_addf(&ref, "refs/heads/%s", json_get_str(h, "ref"));
-		if (store_commit(git, ref.buf, sha)) {
-			/* a fork's objects are the base's, too */
-			store_run(r->git, NULL, 0, NULL, GIT_ARGS("-c",
-				  "protocol.file.allow=always", "fetch", "-q",
-				  git, sha));
-			s = xstrdup(sha);
-		}
-	}
-	free(git);
-	json_decref(db);
-	strbuf_release(&ref);
-	return s;
-}
-
-static void pull_files(struct request *rq, struct repo *r, const char *number)
-{
-	char *sha = head_commit(r, number), *p, *nl;
-	struct strbuf out = STRBUF_INIT;
-	json_t *files = json_array();
-
-	if (!sha) {
-		hub_refuse(rq, 404, "Not Found");
-		json_decref(files);
-		return;
-	}
-	store_run(r->git, NULL, 0, &out, GIT_ARGS("diff", "--name-only",
-						  "main", sha));
-	for (p = out.buf; *p; p = *nl ? nl + 1 : nl) {
-		nl = p + strcspn(p, "\n");
-		json_array_append_new(files, json_pack("{s:s%}", "filename", p,
-						       (size_t)(nl - p)));
-	}
-	hub_answer(rq, 200, files);
-	free(sha);
-	strbuf_release(&out);
-}
-
-static void merge(struct request *rq, struct repo *r, const char *number)
-{
-	char *sha = head_commit(r, number);
-	json_t *db = store_load("github", r->owner, r->name), *it;
-
-	it = json_object_get(json_object_get(db, "items"), number);
-	if (!sha || !it) {
-		hub_refuse(rq, 404, "Not Found");
-	} else {
-		store_run(r->git, NULL, 0, NULL, GIT_ARGS("update-ref",
-			  "refs/heads/main", sha));
-		json_object_set_new(it, "merged", json_true());
-		json_object_set_new(it, "state", json_string("closed"));
-		store_save("github", r->owner, r->name, db);
-		hub_answer(rq, 200, json_pack("{s:b, s:s}", "merged", 1, "sha",
-					      sha));
-	}
-	free(sha);
-	json_decref(db);
-}
-
 /* ---- routes ---- */
 
 #define R "/github/repos/*/*"
@@ -533,31 +280,18 @@ static void merge(struct request *rq, struct repo *r, const char *number)
 static bool reads(struct request *rq, struct repo *r)
 {
 	if (hub_route(rq, "GET", R)) {
-		if (repo_of(rq, r))
+		if (github_repo(rq, r))
 			hub_answer(rq, 200, repo_json(rq, r));
 	} else if (hub_route(rq, "GET", R "/git/ref/**") ||
 		   hub_route(rq, "GET", R "/git/refs/**")) {
-		if (repo_of(rq, r))
+		if (github_repo(rq, r))
 			get_ref(rq, r);
 	} else if (hub_route(rq, "GET", R "/git/commits/**")) {
-		if (repo_of(rq, r))
+		if (github_repo(rq, r))
 			get_commit(rq, r);
 	} else if (hub_route(rq, "GET", R "/contents/**")) {
-		if (repo_of(rq, r))
+		if (github_repo(rq, r))
 			get_contents(rq, r);
-	} else if (hub_route(rq, "GET", R "/pulls")) {
-		if (repo_of(rq, r))
-			list_items(rq, r, true);
-	} else if (hub_route(rq, "GET", R "/issues")) {
-		if (repo_of(rq, r))
-			list_items(rq, r, false);
-	} else if (hub_route(rq, "GET", R "/pulls/*/files")) {
-		if (repo_of(rq, r))
-			pull_files(rq, r, rq->part[2]);
-	} else if (hub_route(rq, "GET", R "/pulls/*") ||
-		   hub_route(rq, "GET", R "/issues/*")) {
-		if (repo_of(rq, r))
-			one_item(rq, r, rq->part[2], NULL);
 	} else {
 		return false;
 	}
@@ -579,14 +313,14 @@ static bool writes_git(struct request *rq, struct repo *r)
 	for (i = 0; i < ARRAY_SIZE(posts); i++) {
 		if (!hub_route(rq, "POST", posts[i].pattern))
 			continue;
-		if (repo_of(rq, r) && need_push(rq, r) && (b = hub_body(rq))) {
+		if (github_repo(rq, r) && github_need_push(rq, r) && (b = hub_body(rq))) {
 			posts[i].fn(rq, r, b);
 			json_decref(b);
 		}
 		return true;
 	}
 	if (hub_route(rq, "POST", R "/git/refs")) {
-		if (repo_of(rq, r) && need_push(rq, r) && (b = hub_body(rq))) {
+		if (github_repo(rq, r) && github_need_push(rq, r) && (b = hub_body(rq))) {
 			set_ref(rq, r, json_get_str(b, "ref"),
 				json_get_str(b, "sha"), true, false);
 			json_decref(b);
@@ -594,7 +328,7 @@ static bool writes_git(struct request *rq, struct repo *r)
 		return true;
 	}
 	if (hub_route(rq, "PATCH", R "/git/refs/**")) {
-		if (repo_of(rq, r) && need_push(rq, r) && (b = hub_body(rq))) {
+		if (github_repo(rq, r) && github_need_push(rq, r) && (b = hub_body(rq))) {
 			struct strbuf ref = STRBUF_INIT;
 
 			strbuf_addf(&ref, "refs/%s", rq->rest);
@@ -608,34 +342,6 @@ static bool writes_git(struct request *rq, struct repo *r)
 	return false;
 }
 
-static bool writes_items(struct request *rq, struct repo *r)
-{
-	bool pull = hub_route(rq, "POST", R "/pulls");
-	json_t *b;
-
-	if (pull || hub_route(rq, "POST", R "/issues")) {
-		if (hub_user(rq) && repo_of(rq, r) && (b = hub_body(rq))) {
-			open_item(rq, r, b, pull);
-			json_decref(b);
-		}
-	} else if (hub_route(rq, "PATCH", R "/pulls/*") ||
-		   hub_route(rq, "PATCH", R "/issues/*")) {
-		if (hub_user(rq) && repo_of(rq, r) && (b = hub_body(rq))) {
-			one_item(rq, r, rq->part[2], b);
-			json_decref(b);
-		}
-	} else if (hub_route(rq, "PUT", R "/pulls/*/merge")) {
-		if (repo_of(rq, r) && need_push(rq, r))
-			merge(rq, r, rq->part[2]);
-	} else if (hub_route(rq, "POST", R "/forks")) {
-		if (repo_of(rq, r))
-			fork_repo(rq, r);
-	} else {
-		return false;
-	}
-	return true;
-}
-
 bool github_serve(struct request *rq)
 {
 	struct repo r = { .git = NULL };
@@ -643,10 +349,10 @@ bool github_serve(struct request *rq)
 
 	if (hub_route(rq, "GET", "/github/user")) {
 		if (hub_user(rq))
-			hub_answer(rq, 200, user_json(rq->user));
+			hub_answer(rq, 200, github_user_json(rq->user));
 	} else {
 		yes = reads(rq, &r) || writes_git(rq, &r) ||
-			writes_items(rq, &r);
+			github_items(rq, &r);
 	}
 	free(r.git);
 	return yes;

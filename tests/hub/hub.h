@@ -66,6 +66,39 @@ bool store_blob(const char *dir, const char *rev, const char *path,
 void store_make(const char *kind, const char *spec);
 char *store_lfs(const char *oid);
 
+/* ---- github*.c ---- */
+
+struct repo {
+	const char *owner, *name;
+	char *git;
+};
+
+/* The repository of part[0] and part[1]; false, and refused. */
+bool github_repo(struct request *rq, struct repo *r);
+bool github_may_push(const struct request *rq, const struct repo *r);
+bool github_need_push(struct request *rq, const struct repo *r);
+json_t *github_user_json(const char *login);
+void github_fork(struct request *rq, struct repo *r);
+/* Issues and pulls; false: no route of theirs. */
+bool github_items(struct request *rq, struct repo *r);
+
+/* ---- hf*.c ---- */
+
+struct dataset {
+	const char *owner, *name;
+	char *git;
+	char rev[256];		/* a ref or a commit */
+};
+
+/* The dataset of part[0] and part[1] at a revision; false, and refused. */
+bool hf_dataset(struct request *rq, struct dataset *d, const char *rev);
+bool hf_is_lfs(const char *path, size_t size);
+bool hf_is_oid(const char *s);
+/* A discussion's event, and one that is a comment. */
+json_t *hf_comment(const char *author, const char *text, size_t n);
+bool hf_lfs(struct request *rq);
+bool hf_discussions(struct request *rq, struct dataset *d);
+
 /* false: no route of theirs */
 bool github_serve(struct request *rq);
 bool hf_serve(struct request *rq);

@@ -158,13 +158,8 @@ static int put_texts(struct pr *p, const json_t *k, struct strbuf *err)
 	size_t entries = pr_entries(p, op, name);
 	int ret;
 
-	if (missing)
-		strbuf_addf(&sb, "Add %s: definition + reference test\n",
-			    name);
-	else
-		strbuf_addf(&sb, "Add %s: definition + reference test +"
-			    " baseline solution + workloads + traces\n",
-			    name);
+	strbuf_addf(&sb, "Add %s: definition + reference test + baseline"
+		    " solution + workloads + traces\n", name);
 	ret = pr_put(p, name, "dataset/TITLE", &sb, err);
 	strbuf_reset(&sb);
 	strbuf_addf(&sb, "## Summary\n\n- Adds the definition `%s` (`%s`) that"
