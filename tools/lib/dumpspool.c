@@ -1,5 +1,6 @@
 #include "dumpspool.h"
 #include "dump.h"
+#include "fileio.h"
 #include "outfile.h"
 
 #include <archive.h>
@@ -22,24 +23,6 @@ struct spool {
 	struct range *keep;
 	size_t nkeep;
 };
-
-static int put(int fd, const void *buf, size_t n, uint64_t at)
-{
-	const char *p = buf;
-	ssize_t w;
-
-	while (n) {
-		w = pwrite(fd, p, n, (off_t)at);
-		if (w < 0 && errno == EINTR)
-			continue;
-		if (w <= 0)
-			return -1;
-		p += w;
-		at += (uint64_t)w;
-		n -= (size_t)w;
-	}
-	return 0;
-}
 
 /* Which bytes are integer tensors. */
 static void find_ranges(struct spool *s)
@@ -92,7 +75,7 @@ static int take_tensors(struct spool *s, const char *buf, size_t n,
 				return 0;
 			s->data = len + 8;
 			find_ranges(s);
-			if (put(s->fd, s->head.buf, s->data, 0))
+			if (file_put(s->fd, s->head.buf, s->data, 0))
 				return -1;
 			/* what came with the header */
 			buf = s->head.buf;
@@ -106,7 +89,7 @@ static int take_tensors(struct spool *s, const char *buf, size_t n,
 		uint64_t from = s->keep[i].from > at ? s->keep[i].from : at;
 		uint64_t to = s->keep[i].to < at + n ? s->keep[i].to : at + n;
 
-		if (from < to && put(s->fd, buf + (from - at), to - from,
+		if (from < to && file_put(s->fd, buf + (from - at), to - from,
 				     from))
 			return -1;
 	}
@@ -141,7 +124,7 @@ static int take_file(struct spool *s, const char *folder, const char *file,
 			continue;
 		if (tensors ? take_tensors(s, buf, n, (uint64_t)at)
 			    : (size_t)at + n > MAX_META ||
-			      put(s->fd, buf, n, (uint64_t)at))
+			      file_put(s->fd, buf, n, (uint64_t)at))
 			break;
 	}
 	/* a file that is no safetensors stays short, and is refused later */

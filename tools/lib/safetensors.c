@@ -1,4 +1,5 @@
 #include "safetensors.h"
+#include "fileio.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -37,31 +38,13 @@ const char *st_dtype_name(const char *dtype)
 	return i < 0 ? NULL : dtypes[i].name;
 }
 
-static int pread_all(int fd, void *buf, size_t n, uint64_t at)
-{
-	char *p = buf;
-	ssize_t r;
-
-	while (n) {
-		r = pread(fd, p, n, (off_t)at);
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r <= 0)
-			return -1;
-		p += r;
-		at += (uint64_t)r;
-		n -= (size_t)r;
-	}
-	return 0;
-}
-
 #define HEAD 4096	/* files up to here are read whole */
 
 static int st_read(const struct safetensors *st, void *buf, size_t n,
 		   uint64_t at)
 {
 	if (at + n > st->head_len)
-		return pread_all(st->fd, buf, n, at);
+		return file_get(st->fd, buf, n, at);
 	memcpy(buf, st->head + at, n);
 	return 0;
 }
@@ -96,7 +79,7 @@ int st_open_fd(struct safetensors *st, int fd, const char *path,
 	st->head_len = st->file_size <= HEAD ? st->file_size : 8;
 	st->head = xmalloc(st->head_len + 8);
 	if (!S_ISREG(s.st_mode) || st->head_len < 8 ||
-	    pread_all(st->fd, st->head, st->head_len, 0)) {
+	    file_get(st->fd, st->head, st->head_len, 0)) {
 		strbuf_addf(err, "%s is no safetensors file: it has no"
 			    " header", path);
 		goto fail;

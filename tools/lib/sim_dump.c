@@ -1,4 +1,5 @@
 #include "sim_dump.h"
+#include "fileio.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -80,24 +81,6 @@ static void add_shape(struct strbuf *sb, const struct sim_tensor *t,
 	strbuf_addch(sb, ']');
 }
 
-static int write_at(int fd, const void *buf, size_t n, uint64_t at)
-{
-	const char *p = buf;
-	ssize_t w;
-
-	while (n) {
-		w = pwrite(fd, p, n, (off_t)at);
-		if (w < 0 && errno == EINTR)
-			continue;
-		if (w <= 0)
-			return -1;
-		p += w;
-		at += (uint64_t)w;
-		n -= (size_t)w;
-	}
-	return 0;
-}
-
 static int write_values(int fd, const struct named *v, uint64_t data)
 {
 	unsigned size = dtypes[dtype_index(v->t->dtype)].size, k;
@@ -112,7 +95,7 @@ static int write_values(int fd, const struct named *v, uint64_t data)
 		for (k = 0; k < size; k++)
 			raw[i * size + k] = (unsigned char)
 				((uint64_t)v->t->values[i] >> (8 * k));
-	ret = write_at(fd, raw, n * size, data + v->from);
+	ret = file_put(fd, raw, n * size, data + v->from);
 	free(raw);
 	return ret;
 }
@@ -145,8 +128,8 @@ static int write_tensors(int dir, const char *file, struct named *v, size_t n,
 		strbuf_addch(&head, ' ');
 	for (i = 0; i < 8; i++)
 		len[i] = (unsigned char)(head.len >> (8 * i));
-	if (fd >= 0 && !write_at(fd, len, 8, 0) &&
-	    !write_at(fd, head.buf, head.len, 8) &&
+	if (fd >= 0 && !file_put(fd, len, 8, 0) &&
+	    !file_put(fd, head.buf, head.len, 8) &&
 	    !ftruncate(fd, (off_t)(8 + head.len + at)))
 		ret = 0;
 	for (i = 0; i < n && !ret; i++)
@@ -399,7 +382,7 @@ int sim_dump(int dirfd, const struct sim_call *c, struct strbuf *err)
 		goto done;
 	fd = openat(dir, "metadata.jsonl", O_WRONLY | O_CREAT | O_TRUNC |
 		    O_CLOEXEC, 0666);
-	if (fd < 0 || write_at(fd, meta.buf, meta.len, 0))
+	if (fd < 0 || file_put(fd, meta.buf, meta.len, 0))
 		strbuf_addf(err, "unable to write %s/metadata.jsonl: %s",
 			    folder.buf, strerror(errno));
 	else

@@ -1,4 +1,5 @@
 #include "torchpt.h"
+#include "fileio.h"
 #include "zipdir.h"
 
 #include <sys/stat.h>
@@ -390,7 +391,7 @@ int torchpt_open_fd(struct safetensors *st, int fd, const char *path,
 		u.marks = json_array();
 		u.p = text;
 		u.end = text + n;
-		if (!zip_read(fd, text, n, (uint64_t)json_integer_value(
+		if (!file_get(fd, text, n, (uint64_t)json_integer_value(
 					json_array_get(at, 0))))
 			st->header = unpickle(&u);
 	}

@@ -1,4 +1,5 @@
 #include "zipdir.h"
+#include "fileio.h"
 
 #define MAX_DIRECTORY ((uint64_t)16 << 20)
 
@@ -11,31 +12,13 @@ uint64_t zip_little(const unsigned char *p, int n)
 	return v;
 }
 
-int zip_read(int fd, void *buf, uint64_t n, uint64_t at)
-{
-	char *p = buf;
-	ssize_t r;
-
-	while (n) {
-		r = pread(fd, p, n, (off_t)at);
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r <= 0)
-			return -1;
-		p += r;
-		at += (uint64_t)r;
-		n -= (uint64_t)r;
-	}
-	return 0;
-}
-
 /* Where the central directory is; false if this is no zip. */
 static bool directory(int fd, uint64_t size, uint64_t *at, uint64_t *len)
 {
 	unsigned char tail[65536 + 22 + 20], big[56];
 	uint64_t n = size < sizeof(tail) ? size : sizeof(tail), i;
 
-	if (n < 22 || zip_read(fd, tail, n, size - n))
+	if (n < 22 || file_get(fd, tail, n, size - n))
 		return false;
 	for (i = n - 22;; i--) {
 		if (zip_little(tail + i, 4) == 0x06054b50)
@@ -49,7 +32,7 @@ static bool directory(int fd, uint64_t size, uint64_t *at, uint64_t *len)
 		uint64_t z = zip_little(tail + i - 12, 8);
 
 		if (z > size - sizeof(big) || size < sizeof(big) ||
-		    zip_read(fd, big, sizeof(big), z) ||
+		    file_get(fd, big, sizeof(big), z) ||
 		    zip_little(big, 4) != 0x06064b50)
 			return false;
 		*len = zip_little(big + 40, 8);
@@ -95,7 +78,7 @@ json_t *zip_entries(int fd, uint64_t size)
 		return NULL;
 	dir = xmalloc(len + 1);
 	out = json_object();
-	if (zip_read(fd, dir, len, at))
+	if (file_get(fd, dir, len, at))
 		len = 0;
 	while (len - i >= 46 && zip_little(dir + i, 4) == 0x02014b50) {
 		const unsigned char *e = dir + i;
@@ -111,7 +94,7 @@ json_t *zip_entries(int fd, uint64_t size)
 		slash = memchr(e + 46, '/', name);
 		if (slash && !zip_little(e + 10, 2) && packed == plain &&
 		    local <= size && size - local >= 30 &&
-		    !zip_read(fd, head, 30, local)) {
+		    !file_get(fd, head, 30, local)) {
 			uint64_t from = local + 30 + zip_little(head + 26, 2) +
 				zip_little(head + 28, 2);
 			char *key = xstrndup(slash + 1, name - (uint64_t)

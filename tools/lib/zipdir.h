@@ -12,8 +12,6 @@
  * off; NULL when it is no zip. The caller's to json_decref().
  */
 json_t *zip_entries(int fd, uint64_t size);
-/* All n bytes at an offset; -1 if there are fewer. */
-int zip_read(int fd, void *buf, uint64_t n, uint64_t at);
 uint64_t zip_little(const unsigned char *p, int n);
 
 #endif

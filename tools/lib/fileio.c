@@ -1,0 +1,37 @@
+#include "fileio.h"
+
+int file_get(int fd, void *buf, size_t n, uint64_t at)
+{
+	char *p = buf;
+	ssize_t r;
+
+	while (n) {
+		r = pread(fd, p, n, (off_t)at);
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r <= 0)
+			return -1;
+		p += r;
+		at += (uint64_t)r;
+		n -= (size_t)r;
+	}
+	return 0;
+}
+
+int file_put(int fd, const void *buf, size_t n, uint64_t at)
+{
+	const char *p = buf;
+	ssize_t w;
+
+	while (n) {
+		w = pwrite(fd, p, n, (off_t)at);
+		if (w < 0 && errno == EINTR)
+			continue;
+		if (w <= 0)
+			return -1;
+		p += w;
+		at += (uint64_t)w;
+		n -= (size_t)w;
+	}
+	return 0;
+}
