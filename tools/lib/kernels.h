@@ -10,6 +10,7 @@
  *	layer		SGLang file that runs it, under python/sglang/srt/
  *	prefill		"paged" or "ragged": how the engine has to prefill for it
  *	dump		how recorded calls map to inputs (dumpmap.h)
+ *	call, sim	how an engine calls it, and when (sim_op.h)
  *	extends		another template of the folder: its JSON under this
  *			one (null removes a key), its .py where this one has
  *			none

@@ -30,9 +30,16 @@ static void command(struct strbuf *sb, const json_t *it)
 			    " --commit-description \"$(cat %s/BODY.md)\"\n",
 			    repo, dir, dir, dir);
 	else
-		strbuf_addf(sb, "gh pr create --repo %s --head %s --title"
-			    " \"$(cat %s/TITLE)\" --body-file %s/BODY.md\n",
-			    repo, json_get_str(it, "branch"), dir, dir);
+		strbuf_addf(sb, "F=$PWD/%s && cd CLONE-OF-%s && git switch -c"
+			    " %s && git %s && git push -u origin HEAD &&"
+			    "\n  gh pr create --repo %s --head %s --title"
+			    " \"$(cat $F/TITLE)\" --body-file $F/BODY.md%s\n",
+			    dir, strrchr(repo, '/') + 1,
+			    json_get_str(it, "branch"),
+			    !strcmp(kind, "sglang") ? "am $F/sglang.patch" :
+			    "apply $F/model_coverage.diff && git commit -aqF"
+			    " $F/COMMIT", repo, json_get_str(it, "branch"),
+			    !strcmp(kind, "sglang") ? " --draft" : "");
 }
 
 void pr_by_hand(const json_t *it, struct strbuf *sb)
