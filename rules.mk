@@ -148,7 +148,7 @@ $(foreach m,$(MODELS),$(foreach s,issues sglang,$(eval $(run)/$m/$s.sent: $(call
 $(call each,issues.json): $(run)/%/issues.json: $(run)/%/kernels.json $(kernel_files) $T/index/sglang.json $B/bin/mkpr
 	$(call say,ISSUES) $(MKPR) --stage=issues --list=$(run)/$*/issues.list -o $@
 $(call each,issues.sent): $(run)/%/issues.sent: $(run)/%/issues.json $(run)/%/submit.vars
-	$(call say,SEND) $(MKPR) --send=$< $(no_submit) --no-fail --open=$(run)/$*/issues.open -o $@
+	$(call say,SEND) $(MKPR) --send=$< $(no_submit) --no-fail --open=$(run)/$*/issues.open -o $@ >&2
 
 $(call each,definitions.json): $(run)/%/definitions.json: $(run)/%/kernels.json $(run)/%/issues.sent $(kernel_files) $B/bin/mkdef $$(wildcard $(run)/$$*/url/*.issue)
 	$(call say,MKDEF) $B/bin/mkdef $(failed) --kernels=kernels --ours=$T/definitions \
@@ -158,7 +158,7 @@ $(call each,definitions.json): $(run)/%/definitions.json: $(run)/%/kernels.json 
 $(call each,sglang.json): $(run)/%/sglang.json: $(run)/%/definitions.json $T/index/flashinfer_trace.json $(kernel_files) $B/bin/mkpr
 	$(call say,SGLANG) $(MKPR) --stage=sglang --list=$(run)/$*/sglang.list -o $@
 $(call each,sglang.sent): $(run)/%/sglang.sent: $(run)/%/sglang.json $(run)/%/submit.vars
-	$(call say,SEND) $(MKPR) --send=$< $(no_submit) --no-fail --open=$(run)/$*/sglang.open -o $@
+	$(call say,SEND) $(MKPR) --send=$< $(no_submit) --no-fail --open=$(run)/$*/sglang.open -o $@ >&2
 
 plan_sessions = $B/bin/plan-sessions $(failed) --kernels=kernels --index=$T/index $(if $(SKIP_WORKLOAD),--skip-workload) \
 	--results=$(run)/$*/sessions --sglang=$(run)/$*/sglang.sent
@@ -205,7 +205,7 @@ $(call each,outbox.json): $(run)/%/outbox.json: $(run)/%/sessions.json $(run)/%/
 	$(call say,MKPR) $(MKPR) --list=$(run)/$*/outbox.list -o $@
 # what failed is told by the exit code, and the manifest has it all the same
 $(call each,outbox.sent): $(run)/%/outbox.sent: $(run)/%/outbox.json $(run)/%/submit.vars
-	$(call say,SEND) $(MKPR) --send=$< $(no_submit) -o $@ || { code=$$?; $(call make_manifest,$*,$(call manifest,$*)); exit $$code; }
+	$(call say,SEND) $(MKPR) --send=$< $(no_submit) -o $@ >&2 || { code=$$?; $(call make_manifest,$*,$(call manifest,$*)); exit $$code; }
 
 # what the chosen phases end in
 last_of = $(or $(if $(call phase,4),$1/outbox.sent),$(if $(call phase,3),$1/sessions.json),\

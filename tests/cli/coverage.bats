@@ -124,7 +124,7 @@ cov() { B coverage --run $R --index tmp/index/flashinfer_trace.json --possible p
 	mkdir -p rr && cp $R/*.json rr && cp k.json rr/kernels.json
 	n=$(jq -r '.kernels[0].definition_name' k.json)
 	jq -n --arg n "$n" '{definitions: [{definition_name: $n, result: "written"}]}' >rr/definitions.json
-	B mkpr --run=rr --repos=tmp/repos.json --index=tmp/index --outbox=ob -o o.json
+	B mkpr --stage=issues --run=rr --repos=tmp/repos.json --index=tmp/index --outbox=ob -o o.json
 	[ "$(cat "ob/$n/trace-template/TITLE")" = "trace: add @flashinfer_api(trace=...) for flashinfer.x.y" ]
 	grep -q '^`flashinfer.x.y` already has a working FlashInfer kernel but no' "ob/$n/trace-template/BODY.md"
 }
