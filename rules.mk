@@ -174,7 +174,7 @@ $(if $(filter-out none sim sglang,$(engine)),$(error onboard: ENGINE=$(ENGINE): 
 engine_args = --kernels=kernels --dataset=$T/flashinfer-trace --config=$(run)/$*/config.json
 engine_sglang = S=sessions LAUNCHER='$(LAUNCHER)' COLLECT="$B/bin/collect $(engine_args) \
 	--model=$(or $(MODEL_PATH),$$(jq -r '.hf_repo_id // empty' $(run)/$*/serving.json)) $(if $(SERVER),--server='$(SERVER)') $(COLLECT_FLAGS)"
-engine_sim = S=sim LAUNCHER= COLLECT="$B/bin/simserve $(engine_args) --to=$T/sim-trace $(SIM_FLAGS)"
+engine_sim = S=sim LAUNCHER= COLLECT="$B/bin/simserve $(engine_args) --to=$T/sim-trace/$* $(SIM_FLAGS)"
 $(foreach m,$(MODELS),$(eval $(run)/$m/engine.vars: $(call vars,$(run)/$m/engine.vars,$(engine))))
 $(foreach m,$(MODELS),$(eval $(run)/$m/collected: $(call open,$m,collected)))
 $(call each,engine.vars): $(run)/%/engine.vars:

@@ -454,7 +454,7 @@ def scenario_held():
     s = session.read_text()
     session.write_text(s.replace('"status"', '"engine": "sim", "status"'))
     held("simulated engine", lambda: session.write_text(s))
-    sim = Path(f"tmp/sim-trace/workloads/{op}/{name}.jsonl")
+    sim = Path(f"tmp/sim-trace/x/workloads/{op}/{name}.jsonl")
     sim.parent.mkdir(parents=True, exist_ok=True)
     sim.write_text((data / f"workloads/{op}/{name}.jsonl").read_text())
     held("simulated engine", sim.unlink)

@@ -134,7 +134,7 @@ QWEN=manifests/snapshot/configs/qwen3-8b.json
 	"${M[@]}" MODEL=qwen3-8b SIM_FLAGS="--batches=8 --inputs=100 --output=20" onboard 2>err
 	grep -q 'never published' err
 	jq -e '[.kernels[] | select(.phase3_status == "simulated")] | length > 0 and all(.[]; .workload_entries > 0)' tmp/onboard_*.json
-	[ -n "$(find tmp/sim-trace/workloads -name '*.jsonl')" ]
+	[ -n "$(find tmp/sim-trace/qwen3-8b/workloads -name '*.jsonl')" ]
 	[ -z "$(find tmp/flashinfer-trace -name '*.jsonl')" ]
 	jq -e '.items[] | select(.kind == "dataset" and .key == "merge_state_h32_d128") | .ready == false' tmp/run/qwen3-8b/outbox.json
 	run "${M[@]}" MODEL=qwen3-8b onboard

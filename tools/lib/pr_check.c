@@ -171,12 +171,15 @@ static const char *looks_synthetic(const json_t *lines)
 static bool is_simulated(const struct pr *p, const json_t *k,
 			 const json_t *lines)
 {
-	json_t *sim = pr_workloads(p, "sim-trace", json_get_str(k, "op_type"),
-				   json_get_str(k, "definition_name"));
-	json_t *l, *s;
+	struct strbuf tree = STRBUF_INIT;
+	json_t *sim, *l, *s;
 	size_t i, j;
 	bool yes = false;
 
+	strbuf_addf(&tree, "sim-trace/%s", p->slug);
+	sim = pr_workloads(p, tree.buf, json_get_str(k, "op_type"),
+			   json_get_str(k, "definition_name"));
+	strbuf_release(&tree);
 	/* uuids are of the content: the same one is the same workload */
 	json_array_foreach(sim, i, s)
 		json_array_foreach((json_t *)lines, j, l)
