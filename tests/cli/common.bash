@@ -9,7 +9,7 @@ project() {
 	unset MAKELEVEL
 	export MAKEFLAGS="" HF_ENDPOINT=http://127.0.0.1:9 HF_TOKEN="" HF_HOME=$BATS_TEST_TMPDIR/hf HOME=$BATS_TEST_TMPDIR
 	export SANITIZE=${SANITIZE:-}
-	M=(make "B=${ONBOARD_BUILD##*/}" SOURCE=snapshot)
+	M=(make "B=${ONBOARD_BUILD##*/}" SOURCE=snapshot "SIM_FLAGS=--batches=8 --inputs=100 --output=10 --calls=4")
 }
 B() { "$ONBOARD_BUILD/bin/$1" "${@:2}"; }
 # every file of a run with its bytes, times left out
