@@ -262,8 +262,10 @@ discover: $B/bin/discover $B/bin/fetch-repos $T/sources.vars $(indexes)
 
 # every way to serve: which names the config bears out at all
 $(call each,possible.json): $(run)/%/possible.json: $(run)/%/serving.json $(kernel_files) $B/bin/needed
-	$(call say,SHAPES) printf '{"tp":[1,2,4,8,16,32],"ep":[1,2,4,8,16,32,64],"page_sizes":[1,16,32,64]}' | \
-		$B/bin/needed $(failed) --kernels=kernels --config=$(run)/$*/config.json --serving=- -o $@
+	$(call say,SHAPES) if [ -e $(run)/$*/config.json ]; then \
+		printf '{"tp":[1,2,4,8,16,32],"ep":[1,2,4,8,16,32,64],"page_sizes":[1,16,32,64]}' | \
+		$B/bin/needed $(failed) --kernels=kernels --config=$(run)/$*/config.json --serving=- -o $@; \
+		else printf '{"kernels": []}\n' >$@; fi
 $(call each,coverage.mdx): $(run)/%/coverage.mdx: $(run)/%/sessions.json $(run)/%/possible.json $T/index/flashinfer_bench.json $B/bin/coverage
 	$(call say,COVERAGE) $B/bin/coverage $(failed) --run=$(run)/$* --index=$T/index/flashinfer_trace.json \
 		--possible=$(run)/$*/possible.json --page=$(page) --report=$(run)/$*/coverage.json -o $@

@@ -40,10 +40,10 @@ int pr_open(struct pr *p, struct strbuf *err)
 	p->repos = serving ? json_load_path(p->repos_path, JSON_MAX_CONFIG,
 					    err) : NULL;
 	all = p->repos ? need(p, "kernels.json", err) : NULL;
-	p->config = all ? need(p, "config.json", err) : NULL;
-	p->sessions = p->config ? pr_artefact(p, "sessions.json", err) : NULL;
-	p->definitions = p->config ? pr_artefact(p, "definitions.json", err)
-				   : NULL;
+	/* a deferred model has no config, and no kernels */
+	p->config = all ? pr_artefact(p, "config.json", err) : NULL;
+	p->sessions = all ? pr_artefact(p, "sessions.json", err) : NULL;
+	p->definitions = all ? pr_artefact(p, "definitions.json", err) : NULL;
 	if (err->len)
 		return -1;
 	p->kernels = json_need_array(all, "kernels", "kernels.json", err);
