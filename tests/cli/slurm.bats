@@ -69,7 +69,7 @@ works() { (cd "$1" && find tmp/flashinfer-trace/workloads tmp/flashinfer-trace/b
 
 @test "srun: sessions of two models on two nodes, the same workload files as without" {
 	printf '#!/bin/sh\necho "$SLURMD_NODENAME" >>nodes\nexec "$@"\n' >tests/where && chmod +x tests/where
-	cp -r . ../q
+	cp -rp . ../q
 	timeout 120 "${M[@]}" -s -j2 workloads "COLLECT_FLAGS=$FLAGS" 2>err || { cat err; false; }
 	works . >one
 	(cd ../q && timeout 120 "${M[@]}" -s -j2 workloads "COLLECT_FLAGS=$FLAGS" "LAUNCHER=srun --gres=gpu:{tp} -n1 tests/where" 2>err) ||
