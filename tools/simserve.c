@@ -255,7 +255,6 @@ static void load_requests(struct sim_requests *r)
 static void load_session(struct sim_view *v)
 {
 	json_t *absent = json_array(), *plan, *name, *ps, *defs;
-	const char *prefill;
 	size_t i;
 
 	if (only) {
@@ -276,8 +275,6 @@ static void load_session(struct sim_view *v)
 		page = (long)json_integer_value(ps);
 	v->page_size = (int)page;
 	v->tp = (int)json_integer_value(json_object_get(session, "tp"));
-	prefill = json_get_str(session, "prefill");
-	v->ragged = prefill && !strcmp(prefill, "ragged");
 	defs = json_object_get(session, "definitions");
 	json_array_foreach(defs, i, name)
 		load_op(json_string_value(name), v);

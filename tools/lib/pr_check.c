@@ -1,12 +1,7 @@
 #include "pr.h"
 #include "check.h"
 #include "kernels.h"
-#include "outfile.h"
 #include "pr_files.h"
-#include "proc.h"
-
-#include <fcntl.h>
-#include <glob.h>
 
 /* "make MODEL=SLUG WORDS" as the command that mends an item. */
 static char *make_it(const struct pr *p, const char *words)
@@ -98,7 +93,7 @@ static void check_tags(const struct pr *p, const json_t *k, const json_t *d,
 /* pytest's last line tells how it ended. */
 static void check_test(const struct pr *p, const char *name, json_t *checks)
 {
-	struct strbuf log = STRBUF_INIT, rel = STRBUF_INIT;
+	struct strbuf log = STRBUF_INIT;
 	char *mend = make_it(p, "reftests");
 	const char *last;
 	bool green;
@@ -112,7 +107,6 @@ static void check_test(const struct pr *p, const char *name, json_t *checks)
 		 "pytest was not run (it needs PyTorch)" : last);
 	free(mend);
 	strbuf_release(&log);
-	strbuf_release(&rel);
 }
 
 static bool same_axis(const json_t *lines, const char *axis, json_int_t *value)

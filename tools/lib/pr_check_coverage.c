@@ -2,8 +2,6 @@
 #include "outfile.h"
 #include "proc.h"
 
-#include <fcntl.h>
-
 /* The row of NAME in a page's text, or NULL; *len its length. */
 static const char *row_of(const char *page, const char *name, size_t *len)
 {

@@ -35,7 +35,6 @@ struct sim_view {
 	int pool_pages, page_size, max_running;
 	const json_t *config;	/* the model's, text_config already */
 	int tp;
-	bool ragged;		/* the session's way of prefilling */
 };
 
 /* NULL with a sentence: this definition cannot be simulated. */
