@@ -278,6 +278,42 @@ coverage: $(if $(strip $(MODELS)),,need-model) $(call each,coverage.mdx)
 snapshot: $(indexes)
 	$(call say,SNAPSHOT,$(SNAPSHOT)) scripts/snapshot $T $(SNAPSHOT) $(SHARED)/models
 
+# ---- evaluation on a GPU, and our kernels ----
+
+dataset   = $(or $(DATASET),$T/flashinfer-trace)
+nvcc     := $(firstword $(shell command -v nvcc) $(wildcard $(or $(CUDA_HOME),/usr/local/cuda)/bin/nvcc))
+cuda_home = $(patsubst %/bin/nvcc,%,$(nvcc))
+gencode   = $(foreach a,$(GPU_ARCHS),-gencode arch=compute_$a,code=sm_$a)
+NVCCFLAGS := -O3 -std=c++17 -Xcompiler -fPIC -shared
+
+$B/eval/libevalcpu.so: tools/eval/cpu.c tools/eval/evaldev.h tools/eval/evalfill.h
+	$(call say,CC) mkdir -p $(@D); $(flags) -ffp-contract=off -fPIC -shared -o $@ $< -lm
+$B/eval/libevalcuda.so: tools/eval/cuda.cu tools/eval/evaldev.h tools/eval/evalfill.h
+	$(call say,NVCC) mkdir -p $(@D); $(nvcc) $(NVCCFLAGS) $(gencode) -o $@ $< -ldl
+all: $B/eval/libevalcpu.so
+
+need-nvcc:
+	@[ -n '$(nvcc)' ] || { echo "onboard: there is no nvcc (CUDA toolkit) here: kernels are not compiled (CUDA_HOME= names one)" >&2; exit 1; }
+.PHONY: need-nvcc kernels kernels-inner traces bench-gpu
+
+mksol = $B/bin/mksol --dataset=$(dataset) --to=$T/gpu $(DEFINITIONS)
+#:   kernels      our CUDA kernels for the definitions of the dataset clone, compiled (GPU_ARCHS=)
+kernels: need-nvcc $B/bin/mksol $B/eval/libevalcuda.so $(if $(DATASET),,$T/repos.json)
+	@$(mksol); $(MAKE) kernels-inner; [ ! -s $T/gpu/none.txt ] || echo "  no kernel of ours: $$(wc -l <$T/gpu/none.txt) definitions ($T/gpu/none.txt)" >&2
+-include $(wildcard $T/gpu/kernels.mk)
+kernels-inner: $(solutions)
+$(solutions): $T/gpu/lib/onboard_cuda_%.so:
+	$(call say,NVCC) mkdir -p $(@D); $(nvcc) $(NVCCFLAGS) $(gencode) -I$T/gpu/src/$* -o $@.tmp $T/gpu/src/$*/kernel.cu -lcublasLt; mv $@.tmp $@
+
+evalwl = $B/bin/evalwl --dataset=$(dataset) --lib=$T/gpu/lib --cache=$T/eval --python='$(PYTHON)' $(EVAL_FLAGS)
+evaluated = $(or $(DEFINITIONS),$(basename $(notdir $(wildcard $(dataset)/workloads/*/*.jsonl))))
+#:   traces       solutions of the dataset clone on its workloads, on a GPU
+traces: all $B/eval/libevalcuda.so
+	@$(evalwl) $(evaluated)
+#:   bench-gpu    the same on new traces, and a table: time, bandwidth, against FlashInfer
+bench-gpu: kernels
+	@$(evalwl) --traces=$T/bench/traces --again $(evaluated); scripts/gpu-table $(dataset) $T/bench/traces
+
 include tests/tests.mk
 
 #:   clean        remove build/       distclean    also tmp/

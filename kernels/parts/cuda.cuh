@@ -1,0 +1,172 @@
+/*
+ * cuda.cuh - what our kernels share: types of a Definition, 16-byte vectors, warp
+ * and block sums, the matrix instruction. sm_80 and later.
+ */
+#pragma once
+
+#include "axes.h"
+#include "solution.h"
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_fp8.h>
+#include <cuda_runtime.h>
+
+typedef __nv_bfloat16 ob_bfloat16;
+typedef __half ob_float16;
+typedef float ob_float32;
+typedef __nv_fp8_e4m3 ob_float8_e4m3fn;
+typedef int8_t ob_int8;
+typedef int32_t ob_int32;
+typedef int64_t ob_int64;
+
+/* The tensor of an input or output, by its name in the Definition. */
+#define TENSOR(name) ((TYPE_##name *)arg[ARG_##name].data)
+#define DIM(name, i) (arg[ARG_##name].shape[i])
+
+/* 16 bytes of T as floats and back. */
+template <typename T> struct vec {
+	static constexpr int n = 16 / sizeof(T);
+	T v[n];
+};
+
+template <typename T> static __device__ __forceinline__ float to_float(T x)
+{
+	return (float)x;
+}
+
+template <typename T> static __device__ __forceinline__ T from_float(float x)
+{
+	return (T)x;
+}
+
+template <> __device__ __forceinline__ ob_bfloat16 from_float<ob_bfloat16>(float x)
+{
+	return __float2bfloat16_rn(x);
+}
+
+template <> __device__ __forceinline__ ob_float16 from_float<ob_float16>(float x)
+{
+	return __float2half_rn(x);
+}
+
+template <typename T>
+static __device__ __forceinline__ vec<T> load16(const T *p)
+{
+	vec<T> r;
+
+	*(uint4 *)&r = *(const uint4 *)p;
+	return r;
+}
+
+template <typename T>
+static __device__ __forceinline__ void store16(T *p, const vec<T> &v)
+{
+	*(uint4 *)p = *(const uint4 *)&v;
+}
+
+static __device__ __forceinline__ float warp_sum(float x)
+{
+	for (int o = 16; o; o >>= 1)
+		x += __shfl_xor_sync(~0u, x, o);
+	return x;
+}
+
+static __device__ __forceinline__ float warp_max(float x)
+{
+	for (int o = 16; o; o >>= 1)
+		x = fmaxf(x, __shfl_xor_sync(~0u, x, o));
+	return x;
+}
+
+/* Every thread gets the sum of the block's. */
+template <int THREADS>
+static __device__ __forceinline__ float block_sum(float x)
+{
+	__shared__ float part[THREADS / 32 + 1];
+
+	x = warp_sum(x);
+	if (THREADS == 32)
+		return x;
+	if (threadIdx.x % 32 == 0)
+		part[threadIdx.x / 32] = x;
+	__syncthreads();
+	x = threadIdx.x % 32 < THREADS / 32 ? part[threadIdx.x % 32] : 0;
+	return warp_sum(x);
+}
+
+/* ---- asynchronous copies and matrix fragments (PTX ISA: cp.async, ldmatrix, mma) ---- */
+
+static __device__ __forceinline__ uint32_t smem_at(const void *p)
+{
+	return (uint32_t)__cvta_generic_to_shared(p);
+}
+
+/* 16 bytes to shared memory; `there` false: zeros. */
+static __device__ __forceinline__ void copy16(uint32_t to, const void *from, bool there)
+{
+	asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::
+		     "r"(to), "l"(from), "r"(there ? 16 : 0) : "memory");
+}
+
+static __device__ __forceinline__ void copy_commit(void)
+{
+	asm volatile("cp.async.commit_group;" ::: "memory");
+}
+
+template <int N> static __device__ __forceinline__ void copy_wait(void)
+{
+	asm volatile("cp.async.wait_group %0;" :: "n"(N) : "memory");
+}
+
+static __device__ __forceinline__ void ldm4(uint32_t r[4], uint32_t at)
+{
+	asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];" :
+		     "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(at) : "memory");
+}
+
+static __device__ __forceinline__ void ldm4t(uint32_t r[4], uint32_t at)
+{
+	asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];" :
+		     "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(at) : "memory");
+}
+
+/* d[16][8] += a[16][16] b[16][8], bf16 or fp16 in, fp32 out. */
+static __device__ __forceinline__ void mma(float d[4], const uint32_t a[4],
+					   uint32_t b0, uint32_t b1, ob_bfloat16)
+{
+	asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, "
+		     "{%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};" :
+		     "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) :
+		     "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+static __device__ __forceinline__ void mma(float d[4], const uint32_t a[4],
+					   uint32_t b0, uint32_t b1, ob_float16)
+{
+	asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, "
+		     "{%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};" :
+		     "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) :
+		     "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+template <typename T>
+static __device__ __forceinline__ uint32_t pack2(float lo, float hi)
+{
+	T v[2] = { from_float<T>(lo), from_float<T>(hi) };
+
+	return *(uint32_t *)v;
+}
+
+/* SMs of the current device. */
+static inline int sm_count(void)
+{
+	static int n;
+	int dev = 0;
+
+	if (!n) {
+		cudaGetDevice(&dev);
+		cudaDeviceGetAttribute(&n, cudaDevAttrMultiProcessorCount, dev);
+	}
+	return n;
+}

@@ -1,0 +1,417 @@
+/*
+ * decode.cuh - attention of one query token a request over a paged KV cache
+ * (GQA, MHA), split over the KV length.
+ *
+ * Bound by reading the cache once. All (request, KV head) pairs are cut into tiles of 64
+ * tokens, and every block takes an equal run of tiles, whatever requests they belong to;
+ * copies of the next tiles are in flight while one is computed on, across
+ * requests too. What a block has of a pair that other blocks share goes to
+ * scratch memory; the last of them to finish merges. The query heads of a KV head
+ * are the rows of the matrix instruction; a warp takes 16 tokens of a tile.
+ */
+#pragma once
+
+#include "work.cuh"
+
+struct decode_shape {
+	static constexpr int D = AX_head_dim, KV = AX_num_kv_heads;
+	static constexpr int G = AX_num_qo_heads / KV;
+	static constexpr int GB = G < 16 ? G : 16;		/* heads a block row */
+	static constexpr int HB = (G + 15) / 16;
+	static constexpr int pairs = KV * HB;			/* of a request */
+	static constexpr int tile = 64, warps = 4, threads = 128;
+	static constexpr int row = D * 2, chunks = row / 16;
+	static constexpr int q_bytes = (GB + 1) * row;		/* and a row of zeros */
+	static constexpr int stage = 2 * tile * row + q_bytes;
+	static constexpr int merge = warps * GB * (D + 2) * 4;
+	static constexpr int stages = D <= 128 ? 3 : 2;
+	static constexpr int smem = stages * stage + merge;
+	static constexpr int per_sm = 2 * (smem + 1024) <= 227 * 1024 ? 2 : 1;
+	static constexpr int partial = GB * (D + 2);		/* floats */
+	static_assert(D % 64 == 0 && D <= 256, "head_dim 64, 128, 192 or 256");
+	static_assert(G % GB == 0, "groups of up to 16, or multiples of 16");
+};
+
+struct decode_args {
+	const TYPE_q *q;
+	const TYPE_k_cache *k, *v;
+	const int *indptr, *indices, *last;
+	TYPE_q *out;
+	float *lse, *partial;
+	int *arrived;
+	float scale;		/* times log2(e) */
+	int batch;
+};
+
+/* Where a block is in its run of tiles. */
+struct decode_cursor {
+	int b, pair, len, tiles, t;
+	int64_t left;
+};
+
+static __device__ __forceinline__ int decode_len(const decode_args &a, int b)
+{
+	int pages = a.indptr[b + 1] - a.indptr[b];
+
+	return pages <= 0 ? 0 : a.last ? (pages - 1) * AX_page_size + a.last[b] :
+		pages * AX_page_size;
+}
+
+static __device__ __forceinline__ void decode_next(const decode_args &a, decode_cursor &c)
+{
+	c.left--;
+	if (++c.t < c.tiles || c.left <= 0)
+		return;
+	c.t = 0;
+	if (++c.pair < decode_shape::pairs)
+		return;
+	c.pair = 0;
+	do {
+		c.len = decode_len(a, ++c.b);
+	} while (c.len <= 0);
+	c.tiles = (c.len + decode_shape::tile - 1) / decode_shape::tile;
+}
+
+/* Chunk c of a row, moved so that neighbouring rows do not share banks. */
+static __device__ __forceinline__ uint32_t decode_at(int r, int c)
+{
+	return (uint32_t)(r * decode_shape::row + ((c & ~7) | ((c ^ r) & 7)) * 16);
+}
+
+static __device__ void decode_copy(const decode_args &a, const decode_cursor &c,
+				   uint32_t to, bool with_q)
+{
+	using S = decode_shape;
+	constexpr int lanes = S::chunks < 16 ? S::chunks : 16, step = S::threads / lanes;
+	int lane = threadIdx.x % lanes, r0 = threadIdx.x / lanes;
+	const int *pages = a.indices + a.indptr[c.b];
+	int head = c.pair / S::HB;
+
+	#pragma unroll
+	for (int i = 0; i < S::tile / step; i++) {
+		int r = r0 + i * step, token = c.t * S::tile + r;
+		bool there = token < c.len;
+		int64_t page = there ? pages[token / AX_page_size] : 0;
+		int64_t at = ((page * AX_page_size + (there ? token % AX_page_size : 0)) *
+			      S::KV + head) * S::D;
+
+		#pragma unroll
+		for (int k = lane; k < S::chunks; k += lanes) {
+			copy16(to + decode_at(r, k), a.k + at + k * 8, there);
+			copy16(to + S::tile * S::row + decode_at(r, k), a.v + at + k * 8, there);
+		}
+	}
+	if (with_q) {
+		const TYPE_q *q = a.q + ((int64_t)c.b * AX_num_qo_heads + head * S::G +
+					 c.pair % S::HB * 16) * S::D;
+
+		for (int k = threadIdx.x; k < (S::GB + 1) * S::chunks; k += S::threads) {
+			int r = k / S::chunks, col = k % S::chunks;
+
+			copy16(to + 2 * S::tile * S::row + decode_at(r, col),
+			       r < S::GB ? q + r * S::D + col * 8 : q, r < S::GB);
+		}
+	}
+}
+
+struct decode_state {
+	float o[decode_shape::D / 8][4], m[2], l[2];
+	uint32_t q[decode_shape::D / 16][4];
+};
+
+static __device__ void decode_load_q(decode_state &s, uint32_t q)
+{
+	int lane = threadIdx.x % 32, r = lane % 16;
+
+	r = r < decode_shape::GB ? r : decode_shape::GB;
+	#pragma unroll
+	for (int k = 0; k < decode_shape::D / 16; k++)
+		ldm4(s.q[k], q + decode_at(r, k * 2 + lane / 16));
+	#pragma unroll
+	for (int i = 0; i < decode_shape::D / 8; i++)
+		s.o[i][0] = s.o[i][1] = s.o[i][2] = s.o[i][3] = 0;
+	s.m[0] = s.m[1] = -INFINITY;
+	s.l[0] = s.l[1] = 0;
+}
+
+/* One warp's 16 tokens of a tile. */
+static __device__ void decode_tile(decode_state &s, uint32_t k, uint32_t v, int first,
+				   int len, float scale)
+{
+	using S = decode_shape;
+	int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+	float p[2][4] = {};
+	uint32_t f[4], pa[4];
+
+	#pragma unroll
+	for (int i = 0; i < S::D / 16; i++) {
+		ldm4(f, k + decode_at(warp * 16 + lane % 8 + lane / 16 * 8,
+				      i * 2 + lane / 8 % 2));
+		mma(p[0], s.q[i], f[0], f[1], TYPE_q());
+		mma(p[1], s.q[i], f[2], f[3], TYPE_q());
+	}
+	#pragma unroll
+	for (int n = 0; n < 2; n++)
+		#pragma unroll
+		for (int e = 0; e < 4; e++) {
+			int token = first + warp * 16 + n * 8 + lane % 4 * 2 + e % 2;
+
+			p[n][e] = token < len ? p[n][e] * scale : -INFINITY;
+		}
+	#pragma unroll
+	for (int h = 0; h < 2; h++) {
+		float m = fmaxf(fmaxf(p[0][h * 2], p[0][h * 2 + 1]),
+				fmaxf(p[1][h * 2], p[1][h * 2 + 1])), keep, sum = 0;
+
+		m = fmaxf(m, __shfl_xor_sync(~0u, m, 1));
+		m = fmaxf(m, __shfl_xor_sync(~0u, m, 2));
+		m = fmaxf(m, s.m[h]);
+		keep = m == -INFINITY ? 1 : exp2f(s.m[h] - m);
+		#pragma unroll
+		for (int n = 0; n < 2; n++)
+			#pragma unroll
+			for (int e = 0; e < 2; e++) {
+				float x = m == -INFINITY ? 0 : exp2f(p[n][h * 2 + e] - m);
+
+				p[n][h * 2 + e] = x;
+				sum += x;
+			}
+		s.l[h] = s.l[h] * keep + sum;
+		s.m[h] = m;
+		#pragma unroll
+		for (int i = 0; i < S::D / 8; i++) {
+			s.o[i][h * 2] *= keep;
+			s.o[i][h * 2 + 1] *= keep;
+		}
+	}
+	pa[0] = pack2<TYPE_q>(p[0][0], p[0][1]);
+	pa[1] = pack2<TYPE_q>(p[0][2], p[0][3]);
+	pa[2] = pack2<TYPE_q>(p[1][0], p[1][1]);
+	pa[3] = pack2<TYPE_q>(p[1][2], p[1][3]);
+	#pragma unroll
+	for (int i = 0; i < S::D / 16; i++) {
+		ldm4t(f, v + decode_at(warp * 16 + lane % 16, i * 2 + lane / 16));
+		mma(s.o[i * 2], pa, f[0], f[1], TYPE_q());
+		mma(s.o[i * 2 + 1], pa, f[2], f[3], TYPE_q());
+	}
+}
+
+/* The warps' parts to shared memory: [warp][head][D + 2], the sums at the end of a row. */
+static __device__ void decode_put(decode_state &s, float *merge)
+{
+	using S = decode_shape;
+	int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+
+	#pragma unroll
+	for (int h = 0; h < 2; h++) {
+		int r = lane / 4 + h * 8;
+		float l = s.l[h];
+		float *to = merge + (warp * S::GB + r) * (S::D + 2);
+
+		l += __shfl_xor_sync(~0u, l, 1);
+		l += __shfl_xor_sync(~0u, l, 2);
+		if (r >= S::GB)
+			continue;
+		#pragma unroll
+		for (int i = 0; i < S::D / 8; i++) {
+			to[i * 8 + lane % 4 * 2] = s.o[i][h * 2];
+			to[i * 8 + lane % 4 * 2 + 1] = s.o[i][h * 2 + 1];
+		}
+		if (lane % 4 == 0) {
+			to[S::D] = s.m[h];
+			to[S::D + 1] = l;
+		}
+	}
+}
+
+/*
+ * n parts of a pair, `from(i)` each, merged: to the outputs, or as one part.
+ */
+template <typename F>
+static __device__ void decode_merge(const decode_args &a, int n, F from, int b, int pair,
+				    float *part)
+{
+	using S = decode_shape;
+	int64_t head = (int64_t)b * AX_num_qo_heads + pair / S::HB * S::G + pair % S::HB * 16;
+
+	for (int i = threadIdx.x; i < S::GB * (S::D / 2); i += S::threads) {
+		int r = i / (S::D / 2), d = i % (S::D / 2) * 2;
+		float m = -INFINITY, l = 0, x = 0, y = 0;
+
+		for (int k = 0; k < n; k++) {
+			const float *p = from(k) + r * (S::D + 2);
+			float pm = p[S::D], to = fmaxf(m, pm), f, g;
+
+			if (to == -INFINITY)
+				continue;
+			f = exp2f(m - to);
+			g = exp2f(pm - to);
+			l = l * f + p[S::D + 1] * g;
+			x = x * f + p[d] * g;
+			y = y * f + p[d + 1] * g;
+			m = to;
+		}
+		if (part) {
+			float *to = part + r * (S::D + 2);
+
+			*(float2 *)(to + d) = make_float2(x, y);
+			if (d == 0)
+				*(float2 *)(to + S::D) = make_float2(m, l);
+		} else {
+			float inv = l > 0 ? 1 / l : 0;
+
+			*(uint32_t *)(a.out + (head + r) * S::D + d) =
+				pack2<TYPE_q>(x * inv, y * inv);
+			if (d == 0)
+				a.lse[head + r] = l > 0 ? m + log2f(l) : -INFINITY;
+		}
+	}
+}
+
+static __global__ void __launch_bounds__(decode_shape::threads, decode_shape::per_sm)
+decode_kernel(decode_args a)
+{
+	using S = decode_shape;
+	extern __shared__ __align__(128) char smem[];
+	__shared__ int last;
+	float *merge = (float *)(smem + S::stages * S::stage);
+	auto units = [&](int b) -> int64_t {
+		return (int64_t)((decode_len(a, b) + S::tile - 1) / S::tile) * S::pairs;
+	};
+	int64_t total = units_total<S::threads>(a.batch, units);
+	/* no block between two others is without a tile */
+	int64_t grid = total < gridDim.x ? total : gridDim.x;
+	int64_t from = grid ? blockIdx.x * total / grid : 0;
+	int64_t to = grid ? (blockIdx.x + 1) * total / grid : 0;
+	decode_cursor put, get;
+	decode_state s;
+	int64_t before;
+	uint32_t base = smem_at(smem);
+	int stage = 0;
+
+	/* requests without a token */
+	for (int i = blockIdx.x; i < a.batch; i += gridDim.x) {
+		if (decode_len(a, i) > 0)
+			continue;
+		for (int k = threadIdx.x; k < AX_num_qo_heads * S::D; k += S::threads)
+			a.out[(int64_t)i * AX_num_qo_heads * S::D + k] = from_float<TYPE_q>(0);
+		for (int k = threadIdx.x; k < AX_num_qo_heads; k += S::threads)
+			a.lse[(int64_t)i * AX_num_qo_heads + k] = -INFINITY;
+	}
+	if (blockIdx.x >= grid)
+		return;
+	units_find<S::threads>(a.batch, units, from, &put.b, &before);
+	put.len = decode_len(a, put.b);
+	put.tiles = (put.len + S::tile - 1) / S::tile;
+	put.pair = (int)(before / put.tiles);
+	put.t = (int)(before % put.tiles);
+	put.left = to - from;
+	get = put;
+	#pragma unroll
+	for (int i = 0; i < S::stages - 1; i++) {
+		if (put.left > 0) {
+			decode_copy(a, put, base + i * S::stage, i == 0 || put.t == 0);
+			decode_next(a, put);
+		}
+		copy_commit();
+	}
+	bool fresh = true;
+	while (get.left > 0) {
+		uint32_t at = base + stage * S::stage;
+
+		copy_wait<S::stages - 2>();
+		__syncthreads();
+		if (put.left > 0) {
+			int next = (stage + S::stages - 1) % S::stages;
+
+			decode_copy(a, put, base + next * S::stage, put.t == 0);
+			decode_next(a, put);
+		}
+		copy_commit();
+		if (fresh)
+			decode_load_q(s, at + 2 * S::tile * S::row);
+		decode_tile(s, at, at + S::tile * S::row, get.t * S::tile, get.len, a.scale);
+		fresh = false;
+		stage = (stage + 1) % S::stages;
+		if (get.t + 1 < get.tiles && get.left > 1) {
+			decode_next(a, get);
+			continue;
+		}
+		/* the end of a pair, or of this block's run */
+		int64_t mine = to - get.left;		/* this tile's number */
+		int64_t start = mine - get.t, end = start + get.tiles;
+		int64_t c0 = ((start + 1) * grid - 1) / total, c1 = (end * grid - 1) / total;
+		int b = get.b, pair = get.pair;
+		auto warps = [&](int i) { return merge + i * S::partial; };
+		auto blocks = [&](int i) {
+			return a.partial + ((c0 + i) * 2 + (i == 0)) * (int64_t)S::partial;
+		};
+
+		decode_put(s, merge);
+		__syncthreads();
+		if (c0 == c1) {
+			decode_merge(a, S::warps, warps, b, pair, nullptr);
+		} else {
+			int *arrived = a.arrived + b * S::pairs + pair;
+
+			decode_merge(a, S::warps, warps, b, pair, a.partial +
+				((int64_t)blockIdx.x * 2 + (blockIdx.x == c0)) * S::partial);
+			__threadfence();
+			__syncthreads();
+			if (threadIdx.x == 0)
+				last = atomicAdd(arrived, 1) == (int)(c1 - c0);
+			__syncthreads();
+			if (last) {
+				__threadfence();
+				decode_merge(a, (int)(c1 - c0) + 1, blocks, b, pair, nullptr);
+				if (threadIdx.x == 0)
+					*arrived = 0;
+			}
+		}
+		__syncthreads();
+		decode_next(a, get);
+		fresh = true;
+	}
+}
+
+static int decode_blocks(void)
+{
+	return sm_count() * decode_shape::per_sm;
+}
+
+extern "C" size_t onboard_workspace(const struct ob_arg *arg)
+{
+	return (size_t)decode_blocks() * 2 * decode_shape::partial * 4 +
+		(size_t)DIM(q, 0) * decode_shape::pairs * 4;
+}
+
+extern "C" int onboard_run(const struct ob_arg *arg, void *workspace, void *stream)
+{
+	using S = decode_shape;
+	static int ready;
+	decode_args a;
+
+	if (!ready)
+		cudaFuncSetAttribute(decode_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+				     S::smem);
+	ready = 1;
+	a.q = TENSOR(q);
+	a.k = TENSOR(k_cache);
+	a.v = TENSOR(v_cache);
+	a.indptr = TENSOR(kv_indptr);
+	a.indices = TENSOR(kv_indices);
+#ifdef ARG_kv_last_page_len
+	a.last = TENSOR(kv_last_page_len);
+#else
+	a.last = nullptr;
+#endif
+	a.out = TENSOR(output);
+	a.lse = TENSOR(lse);
+	a.batch = (int)DIM(q, 0);
+	a.scale = (float)(arg[ARG_sm_scale].scalar * 1.4426950408889634);
+	a.partial = (float *)workspace;
+	a.arrived = (int *)(a.partial + (size_t)decode_blocks() * 2 * S::partial);
+	if (a.batch)
+		decode_kernel<<<decode_blocks(), S::threads, S::smem, (cudaStream_t)stream>>>(a);
+	return cudaGetLastError();
+}

@@ -1,0 +1,374 @@
+/*
+ * mla.cuh - latent attention (MLA): every head of a query row reads the same compressed
+ * key (ckv, also the value) and positional key (kpe) of a token.
+ *
+ * A "row" is one query token: of a decode batch, of a causal prefill (it then sees
+ * a part of its request), or of sparse attention (it sees the tokens that are
+ * listed). Rows are cut into tiles of 64 tokens, and every block takes an equal
+ * run of tiles (as in decode.cuh). 16 heads are the rows of the matrix
+ * instruction. Eight warps: each computes the logits of 8 tokens, and then,
+ * through shared memory, an eighth of the output's columns.
+ */
+#pragma once
+
+#include "work.cuh"
+
+struct mla_shape {
+	static constexpr int CKV = AX_head_dim_ckv, PE = AX_head_dim_kpe;
+	static constexpr int K = CKV + PE;
+	static constexpr int H = AX_num_qo_heads;
+	static constexpr int HB = (H + 15) / 16;	/* blocks of 16 heads */
+	static constexpr int tile = 64, warps = 8, threads = 256;
+	static constexpr int row = K * 2, chunks = row / 16;
+	static constexpr int kv_bytes = tile * row, q_bytes = 16 * row;
+	static constexpr int stages = 2;
+	static constexpr int p_row = tile * 2 + 16;	/* padded: no bank conflicts */
+	static constexpr int p_bytes = 16 * p_row;
+	static constexpr int smem = stages * kv_bytes + q_bytes + p_bytes + 16 * 4 * (2 * warps + 4);
+	static constexpr int cols = CKV / warps;	/* a warp's share of the output */
+	static constexpr int partial = 16 * (CKV + 2);
+	static_assert(CKV % 128 == 0 && K % 64 == 0, "ckv of whole 128s, ckv + kpe of 64s");
+};
+
+struct mla_args {
+	const ob_bfloat16 *q_nope, *q_pe, *ckv, *kpe;
+	ob_bfloat16 *out;
+	float *lse, *partial;
+	int *arrived;
+	float scale;
+	int rows;
+};
+
+static __device__ __forceinline__ uint32_t mla_at(int r, int c)
+{
+	return (uint32_t)(r * mla_shape::row + ((c & ~7) | ((c ^ r) & 7)) * 16);
+}
+
+struct mla_cursor {
+	int b, hb, len, tiles, t;
+	int64_t left;
+};
+
+/*
+ * M: len(row) tokens, each found by token(row, i) as a row of the caches, -1 none.
+ */
+template <typename M>
+static __device__ void mla_next(const M &m, mla_cursor &c)
+{
+	c.left--;
+	if (++c.t < c.tiles || c.left <= 0)
+		return;
+	c.t = 0;
+	if (++c.hb < mla_shape::HB)
+		return;
+	c.hb = 0;
+	do {
+		c.len = m.len(++c.b);
+	} while (c.len <= 0);
+	c.tiles = (c.len + mla_shape::tile - 1) / mla_shape::tile;
+}
+
+template <typename M>
+static __device__ void mla_copy(const mla_args &a, const M &m, const mla_cursor &c,
+				uint32_t to)
+{
+	using S = mla_shape;
+	constexpr int lanes = 8, step = S::threads / lanes;
+	int lane = threadIdx.x % lanes, r0 = threadIdx.x / lanes;
+
+	#pragma unroll
+	for (int i = 0; i < S::tile / step; i++) {
+		int r = r0 + i * step, n = c.t * S::tile + r;
+		int64_t at = n < c.len ? m.token(c.b, n) : -1;
+		bool there = at >= 0;
+
+		at = there ? at : 0;
+		#pragma unroll
+		for (int k = 0; k < S::chunks; k += lanes) {
+			int col = k + lane;
+			const ob_bfloat16 *from = col < S::CKV / 8 ? a.ckv + at * S::CKV + col * 8 :
+				a.kpe + at * S::PE + (col - S::CKV / 8) * 8;
+
+			copy16(to + mla_at(r, col), from, there);
+		}
+	}
+}
+
+static __device__ void mla_copy_q(const mla_args &a, int b, int hb, uint32_t to)
+{
+	using S = mla_shape;
+
+	for (int k = threadIdx.x; k < 16 * S::chunks; k += S::threads) {
+		int r = k / S::chunks, col = k % S::chunks, head = hb * 16 + r;
+		int64_t at = (int64_t)b * S::H + (head < S::H ? head : 0);
+
+		copy16(to + mla_at(r, col), col < S::CKV / 8 ? a.q_nope + at * S::CKV + col * 8 :
+		       a.q_pe + at * S::PE + (col - S::CKV / 8) * 8, head < S::H);
+	}
+}
+
+template <typename M>
+static __global__ void __launch_bounds__(mla_shape::threads, 1)
+mla_kernel(mla_args a, M m)
+{
+	using S = mla_shape;
+	extern __shared__ __align__(128) char smem[];
+	__shared__ int last;
+	char *q = smem + S::stages * S::kv_bytes, *p_at = q + S::q_bytes;
+	float *wmax = (float *)(p_at + S::p_bytes), *wsum = wmax + 16 * S::warps;
+	int lane = threadIdx.x % 32, warp = threadIdx.x / 32, stage = 0;
+	uint32_t base = smem_at(smem), qs = smem_at(q), ps = smem_at(p_at);
+	auto units = [&](int b) -> int64_t {
+		int n = m.len(b);
+
+		return n <= 0 ? 0 : (int64_t)((n + S::tile - 1) / S::tile) * S::HB;
+	};
+	int64_t total = units_total<S::threads>(a.rows, units), before;
+	int64_t grid = total < gridDim.x ? total : gridDim.x;
+	int64_t from = grid ? blockIdx.x * total / grid : 0;
+	int64_t to = grid ? (blockIdx.x + 1) * total / grid : 0;
+	mla_cursor put, get;
+	float o[S::cols / 8][4], mx[2], l[2];
+	bool fresh = true;
+
+	for (int i = blockIdx.x; i < a.rows; i += gridDim.x) {
+		if (m.len(i) > 0)
+			continue;
+		for (int k = threadIdx.x; k < S::H * S::CKV; k += S::threads)
+			a.out[(int64_t)i * S::H * S::CKV + k] = from_float<ob_bfloat16>(0);
+		for (int k = threadIdx.x; k < S::H; k += S::threads)
+			a.lse[(int64_t)i * S::H + k] = -INFINITY;
+	}
+	if (blockIdx.x >= grid)
+		return;
+	units_find<S::threads>(a.rows, units, from, &put.b, &before);
+	put.len = m.len(put.b);
+	put.tiles = (put.len + S::tile - 1) / S::tile;
+	put.hb = (int)(before / put.tiles);
+	put.t = (int)(before % put.tiles);
+	put.left = to - from;
+	get = put;
+	mla_copy_q(a, get.b, get.hb, qs);
+	mla_copy(a, m, put, base);
+	mla_next(m, put);
+	copy_commit();
+	while (get.left > 0) {
+		uint32_t kv = base + stage * S::kv_bytes;
+
+		if (put.left > 0) {
+			mla_copy(a, m, put, base + (stage ^ 1) * S::kv_bytes);
+			mla_next(m, put);
+		}
+		copy_commit();
+		copy_wait<1>();
+		__syncthreads();
+		if (fresh) {
+			#pragma unroll
+			for (int i = 0; i < S::cols / 8; i++)
+				o[i][0] = o[i][1] = o[i][2] = o[i][3] = 0;
+			mx[0] = mx[1] = -INFINITY;
+			l[0] = l[1] = 0;
+		}
+		fresh = false;
+		/* logits of this warp's 8 tokens */
+		float s[4] = {}, s2[4] = {};
+		#pragma unroll 6
+		for (int k = 0; k < S::K / 32; k++) {
+			uint32_t qa[4], qb[4], f[4];
+
+			ldm4(qa, qs + mla_at(lane % 16, k * 4 + lane / 16));
+			ldm4(qb, qs + mla_at(lane % 16, k * 4 + 2 + lane / 16));
+			ldm4(f, kv + mla_at(warp * 8 + lane % 8, k * 4 + lane / 8));
+			mma(s, qa, f[0], f[1], ob_bfloat16());
+			mma(s2, qb, f[2], f[3], ob_bfloat16());
+		}
+		#pragma unroll
+		for (int e = 0; e < 4; e++) {
+			int n = get.t * S::tile + warp * 8 + lane % 4 * 2 + e % 2;
+			bool there = n < get.len && m.there(get.b, n);
+
+			s[e] = there ? (s[e] + s2[e]) * a.scale : -INFINITY;
+		}
+		#pragma unroll
+		for (int h = 0; h < 2; h++) {
+			float v = fmaxf(s[h * 2], s[h * 2 + 1]);
+
+			v = fmaxf(v, __shfl_xor_sync(~0u, v, 1));
+			v = fmaxf(v, __shfl_xor_sync(~0u, v, 2));
+			if (lane % 4 == 0)
+				wmax[(lane / 4 + h * 8) * S::warps + warp] = v;
+		}
+		__syncthreads();
+		#pragma unroll
+		for (int h = 0; h < 2; h++) {
+			int r = lane / 4 + h * 8;
+			float top = mx[h], keep, x, y;
+
+			#pragma unroll
+			for (int i = 0; i < S::warps; i++)
+				top = fmaxf(top, wmax[r * S::warps + i]);
+			keep = top == -INFINITY ? 1 : exp2f(mx[h] - top);
+			x = top == -INFINITY ? 0 : exp2f(s[h * 2] - top);
+			y = top == -INFINITY ? 0 : exp2f(s[h * 2 + 1] - top);
+			*(uint32_t *)(p_at + r * S::p_row + (warp * 8 + lane % 4 * 2) * 2) =
+				pack2<ob_bfloat16>(x, y);
+			l[h] = l[h] * keep + x + y;	/* of this thread's columns */
+			mx[h] = top;
+			#pragma unroll
+			for (int i = 0; i < S::cols / 8; i++) {
+				o[i][h * 2] *= keep;
+				o[i][h * 2 + 1] *= keep;
+			}
+		}
+		__syncthreads();
+		#pragma unroll
+		for (int k = 0; k < S::tile / 16; k++) {
+			uint32_t pa[4], f[4];
+
+			ldm4(pa, ps + (lane % 16) * S::p_row + (k * 16 + lane / 16 * 8) * 2);
+			#pragma unroll
+			for (int i = 0; i < S::cols / 16; i++) {
+				ldm4t(f, kv + mla_at(k * 16 + lane % 16,
+						     (warp * S::cols) / 8 + i * 2 + lane / 16));
+				mma(o[i * 2], pa, f[0], f[1], ob_bfloat16());
+				mma(o[i * 2 + 1], pa, f[2], f[3], ob_bfloat16());
+			}
+		}
+		stage ^= 1;
+		if (get.t + 1 < get.tiles && get.left > 1) {
+			mla_next(m, get);
+			__syncthreads();
+			continue;
+		}
+		/* the end of a row's heads, or of this block's run */
+		int64_t start = to - get.left - get.t, end = start + get.tiles;
+		int64_t c0 = ((start + 1) * grid - 1) / total, c1 = (end * grid - 1) / total;
+		int64_t head = (int64_t)get.b * S::H + get.hb * 16;
+		float *part = a.partial + ((int64_t)blockIdx.x * 2 + (blockIdx.x == c0)) * S::partial;
+
+		#pragma unroll
+		for (int h = 0; h < 2; h++) {
+			float v = l[h];
+
+			v += __shfl_xor_sync(~0u, v, 1);
+			v += __shfl_xor_sync(~0u, v, 2);
+			if (lane % 4 == 0)
+				wsum[(lane / 4 + h * 8) * S::warps + warp] = v;
+		}
+		__syncthreads();
+		#pragma unroll
+		for (int h = 0; h < 2; h++) {
+			int r = lane / 4 + h * 8;
+			float sum = 0, inv;
+
+			#pragma unroll
+			for (int i = 0; i < S::warps; i++)
+				sum += wsum[r * S::warps + i];
+			inv = sum > 0 ? 1 / sum : 0;
+			#pragma unroll
+			for (int i = 0; i < S::cols / 8; i++) {
+				int col = warp * S::cols + i * 8 + lane % 4 * 2;
+
+				if (c0 != c1)
+					*(float2 *)(part + r * (S::CKV + 2) + col) =
+						make_float2(o[i][h * 2], o[i][h * 2 + 1]);
+				else if (get.hb * 16 + r < S::H)
+					*(uint32_t *)(a.out + (head + r) * S::CKV + col) =
+						pack2<ob_bfloat16>(o[i][h * 2] * inv,
+								   o[i][h * 2 + 1] * inv);
+			}
+			if (warp == 0 && lane % 4 == 0) {
+				if (c0 != c1)
+					*(float2 *)(part + r * (S::CKV + 2) + S::CKV) =
+						make_float2(mx[h], sum);
+				else if (get.hb * 16 + r < S::H)
+					a.lse[head + r] = sum > 0 ? mx[h] + log2f(sum) : -INFINITY;
+			}
+		}
+		if (c0 != c1) {
+			int *arrived = a.arrived + get.b * S::HB + get.hb;
+
+			__threadfence();
+			__syncthreads();
+			if (threadIdx.x == 0)
+				last = atomicAdd(arrived, 1) == (int)(c1 - c0);
+			__syncthreads();
+			if (last) {
+				__threadfence();
+				for (int i = threadIdx.x; i < 16 * (S::CKV / 2); i += S::threads) {
+					int r = i / (S::CKV / 2), d = i % (S::CKV / 2) * 2;
+					float top = -INFINITY, sum = 0, x = 0, y = 0;
+
+					for (int64_t k = c0; k <= c1; k++) {
+						const float *p = a.partial + (k * 2 + (k == c0)) *
+							S::partial + r * (S::CKV + 2);
+						float pm = p[S::CKV], t = fmaxf(top, pm), f, g;
+
+						if (t == -INFINITY)
+							continue;
+						f = exp2f(top - t);
+						g = exp2f(pm - t);
+						sum = sum * f + p[S::CKV + 1] * g;
+						x = x * f + p[d] * g;
+						y = y * f + p[d + 1] * g;
+						top = t;
+					}
+					if (get.hb * 16 + r >= S::H)
+						continue;
+					float inv = sum > 0 ? 1 / sum : 0;
+					*(uint32_t *)(a.out + (head + r) * S::CKV + d) =
+						pack2<ob_bfloat16>(x * inv, y * inv);
+					if (d == 0)
+						a.lse[head + r] = sum > 0 ? top + log2f(sum) : -INFINITY;
+				}
+				if (threadIdx.x == 0)
+					*arrived = 0;
+			}
+		}
+		mla_next(m, get);
+		__syncthreads();
+		if (get.left > 0) {
+			mla_copy_q(a, get.b, get.hb, qs);
+			copy_commit();
+			copy_wait<0>();
+			__syncthreads();
+		}
+		fresh = true;
+	}
+}
+
+static inline int mla_blocks(void)
+{
+	return sm_count();
+}
+
+static inline size_t mla_workspace(int64_t rows)
+{
+	return (size_t)mla_blocks() * 2 * mla_shape::partial * 4 + (size_t)rows * mla_shape::HB * 4;
+}
+
+template <typename M>
+static int mla_run(mla_args a, M m, void *workspace, cudaStream_t stream)
+{
+	static int ready;
+
+	if (!ready)
+		cudaFuncSetAttribute(mla_kernel<M>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+				     mla_shape::smem);
+	ready = 1;
+	a.partial = (float *)workspace;
+	a.arrived = (int *)(a.partial + (size_t)mla_blocks() * 2 * mla_shape::partial);
+	if (a.rows)
+		mla_kernel<<<mla_blocks(), mla_shape::threads, mla_shape::smem, stream>>>(a, m);
+	return cudaGetLastError();
+}
+
+#define MLA_ARGS { TENSOR(q_nope), TENSOR(q_pe), TENSOR(ckv_cache), TENSOR(kpe_cache), \
+	TENSOR(output), TENSOR(lse), nullptr, nullptr, \
+	(float)(arg[ARG_sm_scale].scalar * 1.4426950408889634), (int)DIM(q_nope, 0) }
+
+#ifdef ARG_kv_last_page_len
+#define MLA_LAST TENSOR(kv_last_page_len)
+#else
+#define MLA_LAST nullptr
+#endif

@@ -1,0 +1,100 @@
+/*
+ * rope.cuh - rotary embedding from a cache of cosines and sines, out of place.
+ *
+ * Memory-bound. A thread takes the vectors that rotate into each other: in the NeoX
+ * style 8 elements of each half, in the GPT-J style 8 neighbours; what is
+ * beyond rotary_dim is copied. Blocks take tokens, so cos and sin of a token come
+ * from L1 for all heads but the first.
+ */
+#pragma once
+
+#include "cuda.cuh"
+
+template <typename T, bool NEOX, int HEAD, int ROT>
+static __device__ void rope_head(const T *x, T *out, const float *cs, int i)
+{
+	constexpr int V = vec<T>::n, half = ROT / 2, pairs = NEOX ? half / V : ROT / V;
+	vec<T> a, b, ra, rb;
+
+	if (i >= pairs) {		/* not rotated */
+		int at = ROT + (i - pairs) * V;
+
+		store16(out + at, load16(x + at));
+	} else if (NEOX) {
+		float cos[V], sin[V];
+
+		a = load16(x + i * V);
+		b = load16(x + half + i * V);
+		#pragma unroll
+		for (int k = 0; k < V; k += 4) {
+			*(float4 *)(cos + k) = *(const float4 *)(cs + i * V + k);
+			*(float4 *)(sin + k) = *(const float4 *)(cs + half + i * V + k);
+		}
+		#pragma unroll
+		for (int k = 0; k < V; k++) {
+			float c = cos[k], s = sin[k];
+			float p = to_float(a.v[k]), q = to_float(b.v[k]);
+
+			ra.v[k] = from_float<T>(p * c - q * s);
+			rb.v[k] = from_float<T>(q * c + p * s);
+		}
+		store16(out + i * V, ra);
+		store16(out + half + i * V, rb);
+	} else {
+		a = load16(x + i * V);
+		#pragma unroll
+		for (int k = 0; k < V; k += 2) {
+			float c = cs[(i * V + k) / 2], s = cs[half + (i * V + k) / 2];
+			float p = to_float(a.v[k]), q = to_float(a.v[k + 1]);
+
+			ra.v[k] = from_float<T>(p * c - q * s);
+			ra.v[k + 1] = from_float<T>(q * c + p * s);
+		}
+		store16(out + i * V, ra);
+	}
+}
+
+template <typename T, bool NEOX, int HEAD, int ROT>
+static __global__ void rope_kernel(const T *q, const T *k, const float *cache,
+				   const int64_t *positions, T *q_out, T *k_out,
+				   int64_t tokens, int qo, int kv, int64_t max_pos)
+{
+	constexpr int V = vec<T>::n;
+	constexpr int items = (NEOX ? ROT / 2 : ROT) / V + (HEAD - ROT) / V;
+	int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
+	int64_t token = i / ((qo + kv) * items), rest = i % ((qo + kv) * items);
+	int head = (int)(rest / items), item = (int)(rest % items);
+	int64_t pos;
+
+	if (token >= tokens)
+		return;
+	pos = positions[token];
+	pos = pos < 0 ? 0 : pos >= max_pos ? max_pos - 1 : pos;
+	if (head < qo)
+		rope_head<T, NEOX, HEAD, ROT>(q + (token * qo + head) * HEAD,
+				q_out + (token * qo + head) * HEAD, cache + pos * ROT, item);
+	else
+		rope_head<T, NEOX, HEAD, ROT>(k + (token * kv + head - qo) * HEAD,
+				k_out + (token * kv + head - qo) * HEAD, cache + pos * ROT, item);
+}
+
+template <bool NEOX> static int rope(const struct ob_arg *arg, cudaStream_t stream)
+{
+	typedef TYPE_q T;
+	constexpr int V = vec<T>::n, H = AX_head_size, R = AX_rotary_dim;
+	constexpr int items = (NEOX ? R / 2 : R) / V + (H - R) / V;
+	int qo = (int)DIM(q, 1), kv = (int)DIM(k, 1);
+	int64_t n = DIM(q, 0) * (qo + kv) * items;
+
+	static_assert(R / 2 % V == 0 && (H - R) % V == 0, "halves of whole 16-byte vectors");
+	if (n)
+		rope_kernel<T, NEOX, H, R><<<(unsigned)((n + 255) / 256), 256, 0, stream>>>(
+			TENSOR(q), TENSOR(k), TENSOR(cos_sin_cache), TENSOR(positions),
+			TENSOR(q_out), TENSOR(k_out), DIM(q, 0), qo, kv, DIM(cos_sin_cache, 0));
+	return cudaGetLastError();
+}
+
+extern "C" size_t onboard_workspace(const struct ob_arg *)
+{
+	return 0;
+}

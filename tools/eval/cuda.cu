@@ -1,0 +1,564 @@
+/*
+ * cuda.cu - evaldev.h on an NVIDIA GPU.
+ *
+ * Times: CUPTI's kernel records where the library is there (what the device
+ * did from the first to the last of a call's kernels, copies and fills; as
+ * flashinfer-bench measures), else CUDA events around the call. Before each call
+ * twice the L2's size is written.
+ */
+#include "evalfill.h"
+
+#include <cuda_runtime.h>
+#include <cupti.h>
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <unordered_map>
+#include <vector>
+
+static char error[512], description[1024];
+static cudaStream_t stream;
+static int device_no;
+static size_t flush_bytes;
+static void *flush_buffer;
+static struct ev_diff *diff_on_device;
+
+static int fail(const char *what, cudaError_t e)
+{
+	snprintf(error, sizeof error, "%s: %s", what, cudaGetErrorString(e));
+	return -1;
+}
+
+#define TRY(x) do { cudaError_t e_ = (x); \
+	if (e_ != cudaSuccess) return fail(#x, e_); } while (0)
+
+extern "C" const char *ev_error(void)
+{
+	return error;
+}
+
+/* ---- clocks and temperature, by NVML where it is ---- */
+
+struct nvml {
+	int (*init)(void);
+	int (*handle)(const char *, void **);
+	int (*clock)(void *, int, unsigned *);
+	int (*heat)(void *, int, unsigned *);
+	void *dev;
+};
+
+static struct nvml nvml;
+
+static void nvml_open(void)
+{
+	char bus[32];
+	void *so = dlopen("libnvidia-ml.so.1", RTLD_NOW);
+
+	if (!so || cudaDeviceGetPCIBusId(bus, sizeof bus, device_no))
+		return;
+	*(void **)&nvml.init = dlsym(so, "nvmlInit_v2");
+	*(void **)&nvml.handle = dlsym(so, "nvmlDeviceGetHandleByPciBusId_v2");
+	*(void **)&nvml.clock = dlsym(so, "nvmlDeviceGetClockInfo");
+	*(void **)&nvml.heat = dlsym(so, "nvmlDeviceGetTemperature");
+	if (!nvml.init || !nvml.handle || !nvml.clock || !nvml.heat ||
+	    nvml.init() || nvml.handle(bus, &nvml.dev))
+		nvml.dev = NULL;
+}
+
+static void nvml_read(struct ev_times *t)
+{
+	unsigned v;
+
+	t->sm_mhz = nvml.dev && !nvml.clock(nvml.dev, 1, &v) ? (int)v : 0;
+	t->mem_mhz = nvml.dev && !nvml.clock(nvml.dev, 2, &v) ? (int)v : 0;
+	t->celsius = nvml.dev && !nvml.heat(nvml.dev, 0, &v) ? (int)v : 0;
+}
+
+extern "C" int ev_open(int device)
+{
+	cudaDeviceProp p;
+	int driver = 0, runtime = 0;
+
+	device_no = device;
+	TRY(cudaSetDevice(device));
+	TRY(cudaGetDeviceProperties(&p, device));
+	TRY(cudaDriverGetVersion(&driver));
+	TRY(cudaRuntimeGetVersion(&runtime));
+	TRY(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+	TRY(cudaMalloc(&diff_on_device, sizeof *diff_on_device));
+	flush_bytes = 2 * (size_t)p.l2CacheSize;
+	TRY(cudaMalloc(&flush_buffer, flush_bytes));
+	nvml_open();
+	snprintf(description, sizeof description,
+		 "{\"device\": \"%s\", \"compute\": \"%d.%d\", \"sms\": %d, \"l2_bytes\": %d, "
+		 "\"memory_bytes\": %zu, \"cuda_driver\": \"%d.%d\", \"cuda_runtime\": \"%d.%d\"}",
+		 p.name, p.major, p.minor, p.multiProcessorCount, p.l2CacheSize,
+		 p.totalGlobalMem, driver / 1000, driver % 1000 / 10,
+		 runtime / 1000, runtime % 1000 / 10);
+	return 0;
+}
+
+extern "C" const char *ev_describe(void)
+{
+	return description;
+}
+
+extern "C" int ev_alloc(void **p, size_t n)
+{
+	TRY(cudaMalloc(p, n ? n : 1));
+	return 0;
+}
+
+extern "C" void ev_free(void *p)
+{
+	cudaFree(p);
+}
+
+extern "C" int ev_upload(void *dst, const void *src, size_t n)
+{
+	TRY(cudaMemcpyAsync(dst, src, n, cudaMemcpyHostToDevice, stream));
+	return 0;
+}
+
+extern "C" int ev_download(void *dst, const void *src, size_t n)
+{
+	TRY(cudaMemcpyAsync(dst, src, n, cudaMemcpyDeviceToHost, stream));
+	TRY(cudaStreamSynchronize(stream));
+	return 0;
+}
+
+extern "C" void *ev_stream(void)
+{
+	return stream;
+}
+
+extern "C" int ev_sync(void)
+{
+	TRY(cudaStreamSynchronize(stream));
+	return 0;
+}
+
+extern "C" size_t ev_size(int dtype, int64_t n)
+{
+	static const unsigned char bytes[] = { 4, 2, 2, 1, 1, 1, 1, 1, 2, 4, 8,
+		1, 8 };
+
+	return (size_t)n * bytes[dtype];
+}
+
+/* ---- inputs ---- */
+
+static const int threads = 256;
+
+static int grid_for(int64_t n)
+{
+	return (int)std::min<int64_t>((n + threads - 1) / threads, 132 * 16);
+}
+
+static __global__ void fill_kernel(void *p, int dtype, int64_t n, int how,
+				   uint64_t seed, float scale, float shift)
+{
+	int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
+
+	for (; i < n; i += (int64_t)gridDim.x * blockDim.x)
+		ev_fill_one(p, dtype, i, how, seed, scale, shift);
+}
+
+static __global__ void probs_kernel(float *p, int64_t cols, uint64_t seed)
+{
+	__shared__ unsigned long long sum;
+	unsigned long long mine = 0;
+	int64_t base = blockIdx.x * cols, i;
+
+	if (threadIdx.x == 0)
+		sum = 0;
+	__syncthreads();
+	for (i = threadIdx.x; i < cols; i += blockDim.x)
+		mine += ev_weight(seed, (uint64_t)(base + i));
+	atomicAdd(&sum, mine);
+	__syncthreads();
+	for (i = threadIdx.x; i < cols; i += blockDim.x)
+		p[base + i] = __fdiv_rn((float)ev_weight(seed, (uint64_t)(base + i)),
+					__ull2float_rn(sum));
+}
+
+extern "C" int ev_fill(void *dst, int dtype, int64_t n, int64_t cols, int how,
+		       uint64_t seed, double scale, double shift)
+{
+	if (n == 0)
+		return 0;
+	if (how != EV_PROBS) {
+		fill_kernel<<<grid_for(n), threads, 0, stream>>>(dst, dtype, n,
+				how, seed, (float)scale, (float)shift);
+	} else if (dtype == EV_F32 && cols > 0) {
+		probs_kernel<<<(unsigned)(n / cols), 1024, 0, stream>>>(
+				(float *)dst, cols, seed);
+	} else {
+		snprintf(error, sizeof error, "probabilities are rows of float32");
+		return -1;
+	}
+	TRY(cudaGetLastError());
+	return 0;
+}
+
+/* ---- comparison ---- */
+
+static __device__ void atomic_max(double *at, double v)
+{
+	/* non-negative doubles have the order of their bits */
+	atomicMax((unsigned long long *)at, (unsigned long long)__double_as_longlong(v));
+}
+
+static __global__ void compare_kernel(const void *out, const void *ref,
+				      int dtype, int64_t n, double atol,
+				      double rtol, struct ev_diff *d)
+{
+	int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
+	double max_abs = 0, max_rel = 0, abs, rel;
+	unsigned long long failed = 0, nonfinite = 0, first = ~0ull;
+	int odd;
+
+	for (; i < n; i += (int64_t)gridDim.x * blockDim.x) {
+		if (ev_pair(ev_get(out, dtype, i), ev_get(ref, dtype, i),
+			    atol, rtol, &abs, &rel, &odd)) {
+			failed++;
+			nonfinite += odd;
+			first = min(first, (unsigned long long)i);
+		}
+		max_abs = fmax(max_abs, abs);
+		max_rel = fmax(max_rel, rel);
+	}
+	for (int o = 16; o; o >>= 1) {
+		max_abs = fmax(max_abs, __shfl_xor_sync(~0u, max_abs, o));
+		max_rel = fmax(max_rel, __shfl_xor_sync(~0u, max_rel, o));
+		failed += __shfl_xor_sync(~0u, failed, o);
+		nonfinite += __shfl_xor_sync(~0u, nonfinite, o);
+		first = min(first, __shfl_xor_sync(~0u, first, o));
+	}
+	if (threadIdx.x % 32)
+		return;
+	atomic_max(&d->max_abs, max_abs);
+	atomic_max(&d->max_rel, max_rel);
+	if (failed) {
+		atomicAdd((unsigned long long *)&d->failed, failed);
+		atomicAdd((unsigned long long *)&d->nonfinite, nonfinite);
+		atomicMin((unsigned long long *)&d->first, first);
+	}
+}
+
+static __global__ void look_kernel(const void *out, const void *ref, int dtype,
+				   struct ev_diff *d)
+{
+	if (d->first >= 0) {
+		d->got = ev_get(out, dtype, d->first);
+		d->want = ev_get(ref, dtype, d->first);
+	}
+}
+
+extern "C" int ev_compare(const void *out, const void *ref, int dtype,
+			  int64_t n, double atol, double rtol, struct ev_diff *d)
+{
+	memset(d, 0, sizeof *d);
+	d->first = -1;
+	if (n == 0)
+		return 0;
+	if (ev_upload(diff_on_device, d, sizeof *d))
+		return -1;
+	compare_kernel<<<grid_for(n), threads, 0, stream>>>(out, ref, dtype, n,
+			atol, rtol, diff_on_device);
+	look_kernel<<<1, 1, 0, stream>>>(out, ref, dtype, diff_on_device);
+	TRY(cudaGetLastError());
+	return ev_download(d, diff_on_device, sizeof *d);
+}
+
+static __global__ void count_kernel(const void *samples, int wide, int64_t n,
+				    int64_t requests, int64_t vocab,
+				    uint32_t *counts, unsigned long long *outside)
+{
+	int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x, s;
+
+	for (; i < n; i += (int64_t)gridDim.x * blockDim.x) {
+		s = wide ? ((const int64_t *)samples)[i] :
+			((const int32_t *)samples)[i];
+		if (s < 0 || s >= vocab)
+			atomicAdd(outside, 1ull);
+		else
+			atomicAdd(&counts[i % requests * vocab + s], 1u);
+	}
+}
+
+extern "C" int ev_count(const void *samples, int dtype, int64_t n,
+			int64_t requests, int64_t vocab, uint32_t *counts,
+			int64_t *outside)
+{
+	count_kernel<<<grid_for(n), threads, 0, stream>>>(samples,
+			dtype == EV_I64, n, requests, vocab, counts,
+			(unsigned long long *)outside);
+	TRY(cudaGetLastError());
+	return 0;
+}
+
+/* ---- timing ---- */
+
+static struct {
+	CUptiResult (*enable)(CUpti_ActivityKind);
+	CUptiResult (*disable)(CUpti_ActivityKind);
+	CUptiResult (*callbacks)(CUpti_BuffersCallbackRequestFunc,
+				 CUpti_BuffersCallbackCompleteFunc);
+	CUptiResult (*flush)(uint32_t);
+	CUptiResult (*next)(uint8_t *, size_t, CUpti_Activity **);
+	CUptiResult (*push)(CUpti_ExternalCorrelationKind, uint64_t);
+	CUptiResult (*pop)(CUpti_ExternalCorrelationKind, uint64_t *);
+	int state;	/* 0: not tried, 1: there, -1: not */
+} cupti;
+
+struct span { uint64_t from, to; uint32_t call; bool kernel; };
+
+static std::vector<struct span> spans;
+static std::unordered_map<uint32_t, uint64_t> call_of;	/* correlation id -> our id */
+
+static void CUPTIAPI buffer_wanted(uint8_t **buf, size_t *size, size_t *max)
+{
+	*size = 8 << 20;
+	*buf = (uint8_t *)aligned_alloc(8, *size);
+	*max = 0;
+}
+
+static void CUPTIAPI buffer_full(CUcontext, uint32_t, uint8_t *buf, size_t,
+				 size_t valid)
+{
+	CUpti_Activity *a = NULL;
+
+	while (valid && cupti.next(buf, valid, &a) == CUPTI_SUCCESS) {
+		switch (a->kind) {
+		case CUPTI_ACTIVITY_KIND_KERNEL:
+		case CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL: {
+			CUpti_ActivityKernel9 *k = (CUpti_ActivityKernel9 *)a;
+			spans.push_back({ k->start, k->end, k->correlationId, true });
+			break;
+		}
+		case CUPTI_ACTIVITY_KIND_MEMCPY: {
+			CUpti_ActivityMemcpy5 *k = (CUpti_ActivityMemcpy5 *)a;
+			spans.push_back({ k->start, k->end, k->correlationId, false });
+			break;
+		}
+		case CUPTI_ACTIVITY_KIND_MEMSET: {
+			CUpti_ActivityMemset4 *k = (CUpti_ActivityMemset4 *)a;
+			spans.push_back({ k->start, k->end, k->correlationId, false });
+			break;
+		}
+		case CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION: {
+			CUpti_ActivityExternalCorrelation *c =
+				(CUpti_ActivityExternalCorrelation *)a;
+			call_of[c->correlationId] = c->externalId;
+			break;
+		}
+		default:
+			break;
+		}
+	}
+	free(buf);
+}
+
+static const CUpti_ActivityKind kinds[] = {
+	CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL, CUPTI_ACTIVITY_KIND_MEMCPY,
+	CUPTI_ACTIVITY_KIND_MEMSET, CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION,
+};
+
+static bool cupti_there(void)
+{
+	static const char *const names[] = { "libcupti.so.13", "libcupti.so.12",
+		"libcupti.so", "/usr/local/cuda/extras/CUPTI/lib64/libcupti.so",
+		"/usr/local/cuda/lib64/libcupti.so" };
+	void *so = NULL;
+
+	if (cupti.state)
+		return cupti.state > 0;
+	cupti.state = -1;
+	for (const char *name : names)
+		if (!so)
+			so = dlopen(name, RTLD_NOW);
+	if (!so)
+		return false;
+#define GET(field, name) if (!(*(void **)&cupti.field = dlsym(so, name))) return false
+	GET(enable, "cuptiActivityEnable");
+	GET(disable, "cuptiActivityDisable");
+	GET(callbacks, "cuptiActivityRegisterCallbacks");
+	GET(flush, "cuptiActivityFlushAll");
+	GET(next, "cuptiActivityGetNextRecord");
+	GET(push, "cuptiActivityPushExternalCorrelationId");
+	GET(pop, "cuptiActivityPopExternalCorrelationId");
+#undef GET
+	if (cupti.callbacks(buffer_wanted, buffer_full) != CUPTI_SUCCESS)
+		return false;
+	for (CUpti_ActivityKind k : kinds)
+		if (cupti.enable(k) != CUPTI_SUCCESS)
+			return false;
+	for (CUpti_ActivityKind k : kinds)
+		cupti.disable(k);
+	cupti.state = 1;
+	return true;
+}
+
+static double middle(std::vector<double> &v)
+{
+	size_t n = v.size();
+
+	std::sort(v.begin(), v.end());
+	return n == 0 ? 0 : n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
+}
+
+static int finish(std::vector<double> &ms, std::vector<double> &kernels,
+		  const char *clock, struct ev_times *t)
+{
+	size_t n = ms.size();
+
+	if (n == 0) {
+		snprintf(error, sizeof error, "the solution did nothing on the GPU that could be timed");
+		return -1;
+	}
+	memset(t, 0, sizeof *t);
+	t->median = middle(ms);
+	t->kernels = middle(kernels);
+	t->p10 = ms[n / 10];
+	t->p90 = ms[n * 9 / 10];
+	t->min = ms[0];
+	t->n = (int)n;
+	snprintf(t->clock, sizeof t->clock, "%s", clock);
+	nvml_read(t);
+	return 0;
+}
+
+static const CUpti_ExternalCorrelationKind ours = CUPTI_EXTERNAL_CORRELATION_KIND_CUSTOM0;
+
+struct whole { uint64_t from, to, kernels; };
+
+static int measure_cupti(ev_call call, void *arg, int n, std::vector<double> &ms,
+			 std::vector<double> &kernels)
+{
+	std::unordered_map<uint64_t, struct whole> calls;
+	uint64_t id;
+	int failed = 0;
+
+	spans.clear();
+	call_of.clear();
+	for (CUpti_ActivityKind k : kinds)
+		cupti.enable(k);
+	for (int i = 0; i < n && !failed; i++) {
+		cudaMemsetAsync(flush_buffer, i & 255, flush_bytes, stream);
+		cupti.push(ours, (uint64_t)i + 1);
+		failed = call(arg);
+		cupti.pop(ours, &id);
+	}
+	cudaError_t e = cudaStreamSynchronize(stream);
+	cupti.flush(0);
+	for (CUpti_ActivityKind k : kinds)
+		cupti.disable(k);
+	if (failed || e != cudaSuccess)
+		return fail("the solution failed while it was timed", e);
+	for (const struct span &s : spans) {
+		auto c = call_of.find(s.call);
+		if (c == call_of.end())
+			continue;
+		auto it = calls.insert({ c->second, { s.from, s.to, 0 } }).first;
+		it->second.from = std::min(it->second.from, s.from);
+		it->second.to = std::max(it->second.to, s.to);
+		it->second.kernels += s.kernel ? s.to - s.from : 0;
+	}
+	for (auto &w : calls) {
+		ms.push_back((double)(w.second.to - w.second.from) / 1e6);
+		kernels.push_back((double)w.second.kernels / 1e6);
+	}
+	return 0;
+}
+
+static int measure_events(ev_call call, void *arg, int n, std::vector<double> &ms)
+{
+	std::vector<cudaEvent_t> ev((size_t)n * 2);
+	int failed = 0;
+	float t;
+
+	for (auto &e : ev)
+		TRY(cudaEventCreate(&e));
+	for (int i = 0; i < n && !failed; i++) {
+		cudaMemsetAsync(flush_buffer, i & 255, flush_bytes, stream);
+		cudaEventRecord(ev[(size_t)i * 2], stream);
+		failed = call(arg);
+		cudaEventRecord(ev[(size_t)i * 2 + 1], stream);
+	}
+	cudaError_t e = cudaStreamSynchronize(stream);
+	for (int i = 0; i < n && !failed && e == cudaSuccess; i++)
+		if (!cudaEventElapsedTime(&t, ev[(size_t)i * 2], ev[(size_t)i * 2 + 1]))
+			ms.push_back(t);
+	for (auto &x : ev)
+		cudaEventDestroy(x);
+	return failed || e != cudaSuccess ? fail("the solution failed while it was timed", e) : 0;
+}
+
+struct replay { cudaGraphExec_t exec; };
+
+static int replay_call(void *arg)
+{
+	return cudaGraphLaunch(((struct replay *)arg)->exec, stream) != cudaSuccess;
+}
+
+static double once_ms(ev_call call, void *arg, int *failed)
+{
+	cudaEvent_t a, b;
+	float t = 0;
+
+	cudaEventCreate(&a);
+	cudaEventCreate(&b);
+	cudaEventRecord(a, stream);
+	*failed = call(arg);
+	cudaEventRecord(b, stream);
+	*failed |= cudaStreamSynchronize(stream) != cudaSuccess;
+	cudaEventElapsedTime(&t, a, b);
+	cudaEventDestroy(a);
+	cudaEventDestroy(b);
+	return t;
+}
+
+extern "C" int ev_measure(ev_call call, void *arg, const struct ev_timing *how,
+			  struct ev_times *t)
+{
+	std::vector<double> ms, kernels;
+	struct replay r;
+	cudaGraph_t graph;
+	double one;
+	int n = std::max(how->iterations, 1), failed = 0, ret;
+	bool by_cupti = !how->events && cupti_there();
+
+	/* a call's own time says how many there is time for */
+	one = once_ms(call, arg, &failed);
+	if (!failed)
+		one = once_ms(call, arg, &failed);
+	for (int i = 2; i < how->warmup && !failed && one * i < how->max_ms / 4; i++)
+		failed = call(arg);
+	if (failed)
+		return fail("the solution failed while it was timed", cudaGetLastError());
+	if (one > 0)
+		n = (int)std::max(1.0, std::min((double)n, how->max_ms / one));
+	if (how->graph) {
+		TRY(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+		failed = call(arg);
+		TRY(cudaStreamEndCapture(stream, &graph));
+		if (failed)
+			return fail("the solution failed in a graph capture", cudaGetLastError());
+		TRY(cudaGraphInstantiate(&r.exec, graph, 0));
+		cudaGraphDestroy(graph);
+		call = replay_call;
+		arg = &r;
+	}
+	ret = by_cupti ? measure_cupti(call, arg, n, ms, kernels) :
+		measure_events(call, arg, n, ms);
+	if (!ret && by_cupti && ms.empty())
+		ret = measure_events(call, arg, n, ms), by_cupti = false;
+	if (how->graph)
+		cudaGraphExecDestroy(r.exec);
+	return ret ? ret : finish(ms, kernels, by_cupti ? "cupti" : "events", t);
+}

@@ -1,0 +1,48 @@
+/*
+ * evaljob.h - what a worker (evalrun, scripts/evalpy) is told to do, as one
+ * line of JSON, all of it resolved: a worker reads neither definitions nor
+ * workloads.
+ *
+ * {"inputs": [{"name", "dtype", "shape": [..]|null,
+ *	"from": "random", "fill": 0..3 (enum ev_fill), "seeds": [text, one a trial],
+ *		"scale", "shift"
+ *	| "from": "file", "path", "offset", "size"
+ *	| "from": "scalar", "value"}],
+ *  "outputs": [{"name", "dtype", "shape"}],
+ *  "trials": N, "atol", "rtol", "ratio", "kind": "exact"|"set"|"sampling"}
+ *
+ * Seeds come from the workload's uuid, the input's name and the trial alone:
+ * the same inputs on every host and device (tools/eval/evalfill.h).
+ *
+ * A template of the catalogue may say more about how its op is evaluated:
+ *	"eval": {"kind", "atol", "rtol", "ratio", "inputs": {NAME: {"fill":
+ *		"normal"|"integer"|"probs"|"positive", "scale", "shift"}}}
+ * scale and shift are numbers, or "1/sqrt(AXIS)".
+ */
+#ifndef ONBOARD_EVALJOB_H
+#define ONBOARD_EVALJOB_H
+
+#include "json.h"
+#include "sha256.h"
+
+struct eval_rules {
+	int trials;
+	double atol, rtol, ratio;	/* negative: as the op says */
+};
+
+/*
+ * The job of one workload, the caller's to json_decref(); NULL with a sentence.
+ * `eval` is the template's, or NULL. Blobs are below `dataset`.
+ */
+json_t *eval_job(const json_t *def, const json_t *eval, const json_t *workload,
+		 const char *dataset, const struct eval_rules *rules,
+		 struct strbuf *err);
+
+/*
+ * Of all that the reference's outputs depend on but the device: its text, the inputs,
+ * their bytes, the trial. -1 with a sentence.
+ */
+int eval_key(char hex[SHA256_HEX], const json_t *def, const json_t *job,
+	     const char *device, int trial, struct strbuf *err);
+
+#endif
