@@ -79,6 +79,11 @@ int ev_fill(void *dst, int dtype, int64_t n, int64_t cols, int how,
 {
 	int64_t i, row;
 
+	if (how == EV_FP8_PAGES) {
+		for (i = 0; i < n; i++)
+			((uint8_t *)dst)[i] = ev_page_byte(seed, i, cols, (int64_t)scale);
+		return 0;
+	}
 	if (how != EV_PROBS) {
 		for (i = 0; i < n; i++)
 			ev_fill_one(dst, dtype, i, how, seed, (float)scale,

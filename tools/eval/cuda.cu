@@ -168,6 +168,15 @@ static __global__ void fill_kernel(void *p, int dtype, int64_t n, int how,
 		ev_fill_one(p, dtype, i, how, seed, scale, shift);
 }
 
+static __global__ void pages_kernel(uint8_t *p, int64_t n, uint64_t seed, int64_t page,
+				    int64_t tokens)
+{
+	int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
+
+	for (; i < n; i += (int64_t)gridDim.x * blockDim.x)
+		p[i] = ev_page_byte(seed, i, page, tokens);
+}
+
 static __global__ void probs_kernel(float *p, int64_t cols, uint64_t seed)
 {
 	__shared__ unsigned long long sum;
@@ -191,7 +200,10 @@ extern "C" int ev_fill(void *dst, int dtype, int64_t n, int64_t cols, int how,
 {
 	if (n == 0)
 		return 0;
-	if (how != EV_PROBS) {
+	if (how == EV_FP8_PAGES) {
+		pages_kernel<<<grid_for(n), threads, 0, stream>>>((uint8_t *)dst, n, seed, cols,
+								  (int64_t)scale);
+	} else if (how != EV_PROBS) {
 		fill_kernel<<<grid_for(n), threads, 0, stream>>>(dst, dtype, n,
 				how, seed, (float)scale, (float)shift);
 	} else if (dtype == EV_F32 && cols > 0) {

@@ -30,7 +30,10 @@ enum ev_fill {
 	EV_NORMAL,	/* mean 0, variance 1; low-bit floats within +-2 */
 	EV_INTEGER,	/* -1024..1023, or the whole range of 8 bits; bool 0, 1 */
 	EV_PROBS,	/* float32 rows that add up to 1, like softmax of NORMAL */
-	EV_POSITIVE	/* |NORMAL| */
+	EV_POSITIVE,	/* |NORMAL| */
+	EV_UNIFORM,	/* 0 <= x < 1 */
+	EV_FP8_PAGES	/* int8: `cols` bytes are a page of `scale` tokens, their float8
+			 * e4m3 keys and then a float32 scale of each (2^-7 or 2^-6) */
 };
 
 struct ev_diff {

@@ -176,7 +176,23 @@ EV_BOTH int ev_is_float(int dtype)
 	return dtype <= EV_E5M2 || dtype == EV_F64;
 }
 
-/* Element i of NORMAL, INTEGER or POSITIVE. */
+/* Byte i of pages of float8 keys (NORMAL) and their scales. */
+EV_BOTH uint8_t ev_page_byte(uint64_t seed, int64_t i, int64_t page, int64_t tokens)
+{
+	int64_t at = i % page, scales = page - 4 * tokens;
+	uint32_t scale;
+	float f;
+
+	if (at < scales) {
+		f = ev_normal(seed, (uint64_t)i);
+		f = f > 2 ? 2 : f < -2 ? -2 : f;
+		return (uint8_t)ev_to_small(f, 4, 3);
+	}
+	scale = ev_bits(seed, (uint64_t)((i - (at - scales) % 4))) & 1 ? 0x3c000000 : 0x3c800000;
+	return (uint8_t)(scale >> (at - scales) % 4 * 8);
+}
+
+/* Element i of all but PROBS and FP8_PAGES. */
 EV_BOTH void ev_fill_one(void *p, int dtype, int64_t i, int how, uint64_t seed,
 			 float scale, float shift)
 {
@@ -186,7 +202,8 @@ EV_BOTH void ev_fill_one(void *p, int dtype, int64_t i, int how, uint64_t seed,
 		ev_put(p, dtype, i, 0, ev_integer(seed, (uint64_t)i, dtype));
 		return;
 	}
-	f = ev_normal(seed, (uint64_t)i);
+	f = how == EV_UNIFORM ? (float)(ev_bits(seed, (uint64_t)i) >> 40) * (1.0f / 16777216) :
+		ev_normal(seed, (uint64_t)i);
 	if (how == EV_POSITIVE && f < 0)
 		f = -f;
 	if (dtype == EV_E4M3 || dtype == EV_E5M2)

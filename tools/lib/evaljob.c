@@ -56,7 +56,7 @@ static json_t *shape_of(const json_t *spec, const json_t *def,
 	return arr;
 }
 
-/* A number, or "1/sqrt(AXIS)". */
+/* A number, an axis, or "1/sqrt(AXIS)". */
 static double number(const json_t *v, const json_t *def, const json_t *axes,
 		     double otherwise)
 {
@@ -68,11 +68,17 @@ static double number(const json_t *v, const json_t *def, const json_t *axes,
 
 	if (json_is_number(v))
 		return json_number_value(v);
-	if (!s || strncmp(s, root, sizeof root - 1))
+	if (!s)
 		return otherwise;
-	dim = json_stringn(s + sizeof root - 1, strcspn(s + sizeof root - 1, ")"));
-	if (!dimension(dim, def, axes, &n) && n > 0)
-		ret = 1 / sqrt((double)n);
+	if (!strncmp(s, root, sizeof root - 1)) {
+		dim = json_stringn(s + sizeof root - 1, strcspn(s + sizeof root - 1, ")"));
+		if (!dimension(dim, def, axes, &n) && n > 0)
+			ret = 1 / sqrt((double)n);
+	} else {
+		dim = json_string(s);
+		if (!dimension(dim, def, axes, &n))
+			ret = (double)n;
+	}
 	json_decref(dim);
 	return ret;
 }
@@ -81,7 +87,7 @@ static double number(const json_t *v, const json_t *def, const json_t *axes,
 static int fill_number(const char *word)
 {
 	static const char *const words[] = { "normal", "integer", "probs",
-		"positive" };
+		"positive", "uniform", "fp8_pages" };
 	int i;
 
 	for (i = 0; i < (int)ARRAY_SIZE(words); i++)

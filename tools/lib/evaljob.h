@@ -4,7 +4,7 @@
  * workloads.
  *
  * {"inputs": [{"name", "dtype", "shape": [..]|null,
- *	"from": "random", "fill": 0..3 (enum ev_fill), "seeds": [text, one a trial],
+ *	"from": "random", "fill": 0..5 (enum ev_fill), "seeds": [text, one a trial],
  *		"scale", "shift"
  *	| "from": "file", "path", "offset", "size"
  *	| "from": "scalar", "value"}],
@@ -16,8 +16,9 @@
  *
  * A template of the catalogue may say more about how its op is evaluated:
  *	"eval": {"kind", "atol", "rtol", "ratio", "inputs": {NAME: {"fill":
- *		"normal"|"integer"|"probs"|"positive", "scale", "shift"}}}
- * scale and shift are numbers, or "1/sqrt(AXIS)".
+ *		"normal"|"integer"|"probs"|"positive"|"uniform"|"fp8_pages",
+ *		"scale", "shift"}}}
+ * scale and shift are numbers, an axis, or "1/sqrt(AXIS)".
  */
 #ifndef ONBOARD_EVALJOB_H
 #define ONBOARD_EVALJOB_H

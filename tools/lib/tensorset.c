@@ -102,11 +102,13 @@ int tensor_fill(const struct evaldev *dev, const json_t *in, void *dst,
 	if (!strcmp(from, "random")) {
 		const char *seed = json_string_value(json_array_get(
 			json_object_get(in, "seeds"), (size_t)trial));
+		int fill = (int)json_integer_value(json_object_get(in, "fill"));
 		int64_t cols = json_integer_value(json_array_get(shape,
 					json_array_size(shape) - 1));
 
-		if (!seed || dev->fill(dst, dtype, n, cols,
-				(int)json_integer_value(json_object_get(in, "fill")),
+		if (fill == EV_FP8_PAGES && n)
+			cols = n / json_integer_value(json_array_get(shape, 0));
+		if (!seed || dev->fill(dst, dtype, n, cols, fill,
 				strtoull(seed, NULL, 16),
 				json_number_value(json_object_get(in, "scale")),
 				json_number_value(json_object_get(in, "shift"))))

@@ -1,0 +1,397 @@
+/*
+ * moe_fp8.cuh - a mixture of experts with float8 weights and a scale for each block of
+ * 128: routed tokens, two grouped matrix products, SwiGLU between them.
+ *
+ * Tokens are listed by expert; a tile of a product is up to BM of an expert's tokens and
+ * 128 rows of its weights. float8 is widened to 16 bits in registers (exactly), so that it
+ * runs from sm_80 on; each block of 128 along K is summed on its own and then scaled, in
+ * float32. Small batches are bound by reading the weights of the experts that are hit.
+ *
+ * Both factors are read in another order along K than the instruction names: thread t
+ * of four takes 16 neighbours, for four steps. A sum does not mind.
+ */
+#pragma once
+
+#include "cuda.cuh"
+
+struct moe_shape {
+	static constexpr int H = AX_hidden_size, I = AX_intermediate_size;
+	static constexpr int E = AX_num_local_experts;
+	static constexpr int TOP = P_top_k, BN = 128, BK = 128, stages = 3;
+	static_assert(H % 128 == 0 && I % 128 == 0, "sizes of whole scale blocks");
+	static_assert(AX_gemm1_out_size == 2 * I, "gate and up");
+};
+
+struct moe_args {
+	const ob_float8_e4m3fn *x, *w1, *w2;
+	const float *xs, *ws1, *ws2;	/* [H / 128][tokens], [E][2I / 128][H / 128], [E][H / 128][I / 128] */
+	ob_bfloat16 *out;
+	int tokens, tiles;		/* at most */
+	/* scratch */
+	int *expert, *slot;		/* [tokens * TOP]: local expert or -1; then token list */
+	float *weight;			/* [tokens * TOP] */
+	int *count, *offset, *cursor;	/* [E], [E + 1], [E] */
+	int *tile_expert, *tile_first, *ntiles;
+	float *listed;			/* weight of a list entry */
+	ob_bfloat16 *mid;		/* [tokens * TOP][I] */
+	float *sum;			/* [tokens][H] */
+};
+
+static __global__ void moe_list(moe_args a, int bm)
+{
+	__shared__ int at[moe_shape::E + 1];
+
+	for (int e = threadIdx.x; e < moe_shape::E; e += blockDim.x)
+		at[e + 1] = a.count[e];
+	__syncthreads();
+	if (threadIdx.x == 0) {
+		int tiles = 0;
+
+		at[0] = 0;
+		for (int e = 0; e < moe_shape::E; e++) {
+			for (int m = 0; m < at[e + 1]; m += bm) {
+				a.tile_expert[tiles] = e;
+				a.tile_first[tiles++] = at[e] + m;
+			}
+			at[e + 1] += at[e];
+		}
+		*a.ntiles = tiles;
+	}
+	__syncthreads();
+	for (int e = threadIdx.x; e <= moe_shape::E; e += blockDim.x) {
+		a.offset[e] = at[e];
+		if (e < moe_shape::E)
+			a.cursor[e] = at[e];
+	}
+}
+
+static __global__ void moe_scatter(moe_args a)
+{
+	int i = blockIdx.x * blockDim.x + threadIdx.x;
+
+	if (i >= a.tokens * moe_shape::TOP || a.expert[i] < 0)
+		return;
+	int to = atomicAdd(a.cursor + a.expert[i], 1);
+	a.slot[to] = i / moe_shape::TOP;
+	a.listed[to] = a.weight[i];
+}
+
+/* Four float8 of a word as two pairs of 16-bit floats. */
+static __device__ __forceinline__ void moe_wide(uint32_t w, uint32_t *lo, uint32_t *hi, ob_float16)
+{
+	__half2_raw a = __nv_cvt_fp8x2_to_halfraw2((__nv_fp8x2_storage_t)(w & 0xffff), __NV_E4M3);
+	__half2_raw b = __nv_cvt_fp8x2_to_halfraw2((__nv_fp8x2_storage_t)(w >> 16), __NV_E4M3);
+
+	*lo = *(uint32_t *)&a;
+	*hi = *(uint32_t *)&b;
+}
+
+static __device__ __forceinline__ void moe_wide(uint32_t w, uint32_t *lo, uint32_t *hi, ob_bfloat16)
+{
+	uint32_t a, b;
+	float2 f;
+	__nv_bfloat162 r;
+
+	moe_wide(w, &a, &b, ob_float16());
+	f = __half22float2(*(__half2 *)&a);
+	r = __floats2bfloat162_rn(f.x, f.y);
+	*lo = *(uint32_t *)&r;
+	f = __half22float2(*(__half2 *)&b);
+	r = __floats2bfloat162_rn(f.x, f.y);
+	*hi = *(uint32_t *)&r;
+}
+
+/*
+ * FIRST: mid = silu(x W_up) (x W_gate), columns of both halves in one tile (64 each).
+ * Else: sum += weight * (mid W2).
+ */
+template <int BM, bool FIRST>
+static __global__ void __launch_bounds__(128) moe_gemm(moe_args a)
+{
+	using S = moe_shape;
+	typedef typename std::conditional<FIRST, ob_float16, ob_bfloat16>::type T;
+	constexpr int K = FIRST ? S::H : S::I, steps = K / S::BK;
+	constexpr int arow = FIRST ? 128 : 256, a_bytes = BM * arow, w_bytes = S::BN * 128;
+	constexpr int stage = a_bytes + w_bytes, MT = BM / 16, NT = 4;
+	extern __shared__ __align__(128) char smem[];
+	__shared__ int rows[BM];
+	int tile = blockIdx.y, lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+	int g = lane / 4, t = lane % 4;
+
+	if (tile >= *a.ntiles)
+		return;
+	int e = a.tile_expert[tile], first = a.tile_first[tile];
+	int m = min(BM, a.offset[e + 1] - first);
+	for (int i = threadIdx.x; i < BM; i += 128)
+		rows[i] = i < m ? FIRST ? a.slot[first + i] : first + i : -1;
+	__syncthreads();
+	uint32_t base = smem_at(smem);
+	const ob_float8_e4m3fn *w = FIRST ? a.w1 + (int64_t)e * 2 * S::I * S::H :
+		a.w2 + (int64_t)e * S::H * S::I;
+	/* row r of the tile's weights: 64 of each half for FIRST */
+	auto wrow = [&](int r) {
+		return FIRST ? (int)(blockIdx.x * 64 + r % 64 + r / 64 * S::I) :
+			(int)(blockIdx.x * S::BN + r);
+	};
+	auto copy = [&](int k, int st) {
+		uint32_t to = base + st * stage;
+
+		for (int i = threadIdx.x; i < BM * (arow / 16); i += 128) {
+			int r = i / (arow / 16), c = i % (arow / 16), row = rows[r];
+			int at = FIRST ? (c ^ (r & 1) * 4) : c;
+			const char *from = FIRST ?
+				(const char *)(a.x + (int64_t)max(row, 0) * S::H + k * 128) :
+				(const char *)(a.mid + (int64_t)max(row, 0) * S::I + k * 128);
+
+			copy16(to + r * arow + at * 16, from + c * 16, row >= 0);
+		}
+		#pragma unroll
+		for (int i = threadIdx.x; i < S::BN * 8; i += 128) {
+			int r = i / 8, c = i % 8;
+
+			copy16(to + a_bytes + r * 128 + (c ^ (r & 1) * 4) * 16,
+			       w + (int64_t)wrow(r) * K + k * 128 + c * 16, true);
+		}
+		copy_commit();
+	};
+	float acc[MT][NT][4] = {};
+	for (int k = 0; k < S::stages - 1; k++)
+		if (k < steps)
+			copy(k, k);
+		else
+			copy_commit();
+	for (int k = 0; k < steps; k++) {
+		const char *at = smem + k % S::stages * stage;
+		float part[MT][NT][4] = {};
+
+		copy_wait<S::stages - 2>();
+		__syncthreads();
+		if (k + S::stages - 1 < steps)
+			copy(k + S::stages - 1, (k + S::stages - 1) % S::stages);
+		else
+			copy_commit();
+		#pragma unroll
+		for (int half = 0; half < 2; half++) {
+			uint4 wv[NT];
+
+			#pragma unroll
+			for (int n = 0; n < NT; n++) {
+				int r = warp * 32 + n * 8 + g;
+
+				wv[n] = *(const uint4 *)(at + a_bytes + r * 128 +
+							 (half * 4 + t ^ (r & 1) * 4) * 16);
+			}
+			#pragma unroll
+			for (int i = 0; i < MT; i++) {
+				uint4 av[2][FIRST ? 1 : 2];
+
+				#pragma unroll
+				for (int h = 0; h < 2; h++) {
+					int r = i * 16 + h * 8 + g;
+
+					if (FIRST) {
+						av[h][0] = *(const uint4 *)(at + r * arow +
+							(half * 4 + t ^ (r & 1) * 4) * 16);
+					} else {
+						av[h][0] = *(const uint4 *)(at + r * arow + half * 128 + t * 32);
+						av[h][FIRST ? 0 : 1] = *(const uint4 *)(at + r * arow +
+							half * 128 + t * 32 + 16);
+					}
+				}
+				#pragma unroll
+				for (int s = 0; s < 4; s++) {
+					uint32_t f[4];
+
+					#pragma unroll
+					for (int h = 0; h < 2; h++) {
+						const uint32_t *p = (const uint32_t *)av[h];
+
+						if (FIRST) {
+							moe_wide(p[s], &f[h], &f[h + 2], ob_float16());
+						} else {
+							f[h] = p[s * 2];
+							f[h + 2] = p[s * 2 + 1];
+						}
+					}
+					#pragma unroll
+					for (int n = 0; n < NT; n++) {
+						uint32_t b0, b1;
+
+						moe_wide(((const uint32_t *)&wv[n])[s], &b0, &b1, T());
+						mma(part[i][n], f, b0, b1, T());
+					}
+				}
+			}
+		}
+		/* the scales of this block along K */
+		#pragma unroll
+		for (int n = 0; n < NT; n++) {
+			int r = wrow(warp * 32 + n * 8) / 128;
+			float ws = FIRST ? a.ws1[((int64_t)e * (2 * S::I / 128) + r) * (S::H / 128) + k] :
+				a.ws2[((int64_t)e * (S::H / 128) + r) * (S::I / 128) + k];
+
+			#pragma unroll
+			for (int i = 0; i < MT; i++)
+				#pragma unroll
+				for (int h = 0; h < 2; h++) {
+					float s = ws;
+
+					if (FIRST) {
+						int row = rows[i * 16 + h * 8 + g];
+
+						s *= row >= 0 ? a.xs[(int64_t)k * a.tokens + row] : 0;
+					}
+					acc[i][n][h * 2] += s * part[i][n][h * 2];
+					acc[i][n][h * 2 + 1] += s * part[i][n][h * 2 + 1];
+				}
+		}
+	}
+	copy_wait<0>();
+	__syncthreads();
+	if constexpr (FIRST) {
+		/* the halves meet in shared memory: warps 0, 1 have x1, warps 2, 3 the gate */
+		float *both = (float *)smem;
+
+		#pragma unroll
+		for (int i = 0; i < MT; i++)
+			#pragma unroll
+			for (int n = 0; n < NT; n++)
+				#pragma unroll
+				for (int h = 0; h < 2; h++)
+					*(float2 *)(both + (i * 16 + h * 8 + g) * 132 + warp * 32 + n * 8 + t * 2) =
+						make_float2(acc[i][n][h * 2], acc[i][n][h * 2 + 1]);
+		__syncthreads();
+		for (int i = threadIdx.x; i < m * 64; i += 128) {
+			int r = i / 64, c = i % 64;
+			float x = both[r * 132 + c], y = both[r * 132 + 64 + c];
+
+			a.mid[(int64_t)(first + r) * S::I + blockIdx.x * 64 + c] =
+				__float2bfloat16_rn(y / (1 + expf(-y)) * x);
+		}
+	} else {
+		#pragma unroll
+		for (int i = 0; i < MT; i++)
+			#pragma unroll
+			for (int h = 0; h < 2; h++) {
+				int r = i * 16 + h * 8 + g;
+
+				if (r >= m)
+					continue;
+				float weight = a.listed[first + r];
+				float *to = a.sum + (int64_t)a.slot[first + r] * S::H + blockIdx.x * S::BN + warp * 32;
+
+				#pragma unroll
+				for (int n = 0; n < NT; n++) {
+					atomicAdd(to + n * 8 + t * 2, weight * acc[i][n][h * 2]);
+					atomicAdd(to + n * 8 + t * 2 + 1, weight * acc[i][n][h * 2 + 1]);
+				}
+			}
+	}
+}
+
+static __global__ void moe_finish(const float4 *sum, uint2 *out, int64_t n)
+{
+	int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
+
+	if (i < n) {
+		float4 v = sum[i];
+
+		out[i] = make_uint2(pack2<ob_bfloat16>(v.x, v.y), pack2<ob_bfloat16>(v.z, v.w));
+	}
+}
+
+/* Scratch memory in pieces of whole 256 bytes; with base NULL only the sum. */
+static size_t moe_layout(moe_args *a, char *base)
+{
+	size_t at = 0, n = (size_t)a->tokens * moe_shape::TOP;
+	auto take = [&](auto **p, size_t count) {
+		*p = (typename std::remove_reference<decltype(*p)>::type)(base + at);
+		at += (count * sizeof **p + 255) / 256 * 256;
+	};
+
+	a->tiles = (int)(n / 16) + moe_shape::E;
+	take(&a->count, moe_shape::E);
+	take(&a->sum, (size_t)a->tokens * moe_shape::H);
+	take(&a->expert, n);
+	take(&a->slot, n);
+	take(&a->weight, n);
+	take(&a->listed, n);
+	take(&a->offset, moe_shape::E + 1);
+	take(&a->cursor, moe_shape::E);
+	take(&a->tile_expert, (size_t)a->tiles);
+	take(&a->tile_first, (size_t)a->tiles);
+	take(&a->ntiles, 1);
+	take(&a->mid, n * moe_shape::I);
+	return at;
+}
+
+template <int BM> static int moe_products(const moe_args &a, cudaStream_t stream)
+{
+	using S = moe_shape;
+	constexpr int one = S::stages * (BM * 128 + S::BN * 128), two = S::stages * (BM * 256 + S::BN * 128);
+	constexpr int both = BM * 132 * 4;
+	constexpr int smem1 = one > both ? one : both;
+	static int ready;
+	unsigned tiles = (unsigned)((int64_t)a.tokens * S::TOP / BM + S::E);
+
+	if (!ready) {
+		cudaFuncSetAttribute(moe_gemm<BM, true>, cudaFuncAttributeMaxDynamicSharedMemorySize, smem1);
+		cudaFuncSetAttribute(moe_gemm<BM, false>, cudaFuncAttributeMaxDynamicSharedMemorySize, two);
+	}
+	ready = 1;
+	moe_list<<<1, 256, 0, stream>>>(a, BM);
+	moe_scatter<<<(a.tokens * S::TOP + 255) / 256, 256, 0, stream>>>(a);
+	moe_gemm<BM, true><<<dim3(S::I / 64, tiles), 128, smem1, stream>>>(a);
+	moe_gemm<BM, false><<<dim3(S::H / S::BN, tiles), 128, two, stream>>>(a);
+	return cudaGetLastError();
+}
+
+/* After a.expert, a.weight and a.count are set. */
+static int moe_experts(const moe_args &a, cudaStream_t stream)
+{
+	using S = moe_shape;
+	int64_t each = (int64_t)a.tokens * S::TOP / S::E, n = (int64_t)a.tokens * S::H / 4;
+	int e = each <= 16 ? moe_products<16>(a, stream) : moe_products<64>(a, stream);
+
+	moe_finish<<<(unsigned)((n + 255) / 256), 256, 0, stream>>>((const float4 *)a.sum,
+			(uint2 *)a.out, n);
+	return e ? e : cudaGetLastError();
+}
+
+/*
+ * The TOP largest of n scores, one a lane and round; equal scores: the lower index first. Each
+ * lane gets the index of its rank (lanes < TOP).
+ */
+template <int PER>
+static __device__ int moe_top(float *score, int n)
+{
+	int lane = threadIdx.x % 32, mine = -1;
+
+	for (int k = 0; k < moe_shape::TOP; k++) {
+		float best = -INFINITY;
+		int at = n;
+
+		#pragma unroll
+		for (int i = 0; i < PER; i++)
+			if (i * 32 + lane < n && score[i] > best) {
+				best = score[i];
+				at = i * 32 + lane;
+			}
+		for (int o = 16; o; o >>= 1) {
+			float b = __shfl_xor_sync(~0u, best, o);
+			int x = __shfl_xor_sync(~0u, at, o);
+
+			if (b > best || (b == best && x < at)) {
+				best = b;
+				at = x;
+			}
+		}
+		if (lane == k)
+			mine = at < n ? at : -1;
+		#pragma unroll
+		for (int i = 0; i < PER; i++)
+			if (i * 32 + lane == at)
+				score[i] = -INFINITY;
+	}
+	return mine;
+}
