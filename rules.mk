@@ -312,7 +312,7 @@ traces: all $B/eval/libevalcuda.so
 	@$(evalwl) $(evaluated)
 #:   bench-gpu    the same on new traces, and a table: time, bandwidth, against FlashInfer
 bench-gpu: kernels
-	@$(evalwl) --traces=$T/bench/traces --again $(evaluated); scripts/gpu-table $(dataset) $T/bench/traces
+	@$(evalwl) --traces=$T/bench/traces --again --graph --planned $(evaluated); scripts/gpu-table $(dataset) $T/bench/traces
 
 include tests/tests.mk
 

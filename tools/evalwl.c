@@ -23,7 +23,7 @@ static const char *locks = "/tmp", *atol_arg, *rtol_arg, *ratio_arg;
 static const char *traces_dir;
 static long trials = 3, warmup = 10, iterations = 50, budget_ms = 2000;
 static long seconds = 300, limit, wait_s = 600;
-static bool graph, events, again, no_time;
+static bool graph, planned, events, again, no_time;
 
 static const struct tool tool = {
 	"--dataset=DIR [-o REPORT] DEFINITION...",
@@ -59,6 +59,7 @@ static const struct option options[] = {
 	OPT_STR(0, "rtol", &rtol_arg, "X", "relative tolerance [0.01, or the op's]"),
 	OPT_STR(0, "ratio", &ratio_arg, "X", "share of elements that have to match"),
 	OPT_BOOL(0, "graph", &graph, "time the replay of a CUDA graph"),
+	OPT_BOOL(0, "planned", &planned, "time FlashInfer's wrappers without their plan()"),
 	OPT_BOOL(0, "events", &events, "time by CUDA events, not by CUPTI"),
 	OPT_BOOL(0, "no-time", &no_time, "correctness only (with a new --traces)"),
 	OPT_BOOL(0, "again", &again, "evaluate again what has a trace"),
@@ -86,11 +87,12 @@ static char *text(const char *fmt, ...)
 
 /* ---- one workload ---- */
 
-static json_t *timing(long n, long ms)
+static json_t *timing(long n, long ms, bool reference)
 {
-	return no_time ? json_null() : json_pack("{s:I, s:I, s:I, s:b, s:b}",
+	return no_time ? json_null() : json_pack("{s:I, s:I, s:I, s:b, s:b, s:b}",
 		"warmup", (json_int_t)warmup, "iterations", (json_int_t)n,
-		"max_ms", (json_int_t)ms, "graph", graph, "events", events);
+		"max_ms", (json_int_t)ms, "graph", graph && !reference, "events", events,
+		"planned", planned);
 }
 
 /* The reference's outputs in files, job["expect"]; its latency, or -1. */
@@ -132,7 +134,7 @@ static double reference(const struct eval_work *w, json_t *job, const char *uuid
 	json_object_set(ask, "expect", missing);
 	json_object_set(ask, "reference", json_object_get(w->def, "reference"));
 	json_object_set_new(ask, "timing", timing(iterations < 10 ? iterations : 10,
-						  budget_ms / 4));
+						  budget_ms / 4, true));
 	answer = eval_worker_ask(&torch, ask, (int)seconds);
 	if (!strcmp(json_get_str(answer, "status"), "PASSED")) {
 		ms = json_number_value(json_object_get(answer, "latency_ms"));
@@ -161,7 +163,7 @@ static json_t *ask_solution(struct eval_solution *s, json_t *job, const json_t *
 	const json_t *spec = json_object_get(s->json, "spec");
 	json_t *ask = json_copy(job), *answer;
 
-	json_object_set_new(ask, "timing", timing(iterations, budget_ms));
+	json_object_set_new(ask, "timing", timing(iterations, budget_ms, false));
 	json_object_set_new(ask, "solution", json_string(s->so ? s->so : s->digest));
 	if (!s->so) {
 		json_object_set(ask, "sources", json_object_get(s->json, "sources"));

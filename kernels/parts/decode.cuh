@@ -78,25 +78,46 @@ static __device__ __forceinline__ uint32_t decode_at(int r, int c)
 	return (uint32_t)(r * decode_shape::row + ((c & ~7) | ((c ^ r) & 7)) * 16);
 }
 
-static __device__ void decode_copy(const decode_args &a, const decode_cursor &c,
-				   uint32_t to, bool with_q)
+/* The rows of the cache that this thread copies of a tile; -1 none. */
+struct decode_rows {
+	static constexpr int lanes = decode_shape::chunks < 16 ? decode_shape::chunks : 16;
+	static constexpr int step = decode_shape::threads / lanes;
+	int at[decode_shape::tile / step];
+};
+
+/* Asked for a tile ahead of its copies, so that these do not wait for the page numbers. */
+static __device__ __forceinline__ void decode_fetch(const decode_args &a, const decode_cursor &c,
+						    decode_rows &rows)
+{
+	using R = decode_rows;
+	const int *pages = a.indices + a.indptr[c.b];
+
+	if (c.left <= 0)
+		return;
+	#pragma unroll
+	for (int i = 0; i < decode_shape::tile / R::step; i++) {
+		int token = c.t * decode_shape::tile + threadIdx.x / R::lanes + i * R::step;
+
+		rows.at[i] = token < c.len ? pages[token / AX_page_size] * AX_page_size +
+			token % AX_page_size : -1;
+	}
+}
+
+static __device__ __forceinline__ void decode_copy(const decode_args &a, const decode_cursor &c,
+						   const decode_rows &rows, uint32_t to, bool with_q)
 {
 	using S = decode_shape;
-	constexpr int lanes = S::chunks < 16 ? S::chunks : 16, step = S::threads / lanes;
-	int lane = threadIdx.x % lanes, r0 = threadIdx.x / lanes;
-	const int *pages = a.indices + a.indptr[c.b];
-	int head = c.pair / S::HB;
+	using R = decode_rows;
+	int lane = threadIdx.x % R::lanes, head = c.pair / S::HB;
 
 	#pragma unroll
-	for (int i = 0; i < S::tile / step; i++) {
-		int r = r0 + i * step, token = c.t * S::tile + r;
-		bool there = token < c.len;
-		int64_t page = there ? pages[token / AX_page_size] : 0;
-		int64_t at = ((page * AX_page_size + (there ? token % AX_page_size : 0)) *
-			      S::KV + head) * S::D;
+	for (int i = 0; i < S::tile / R::step; i++) {
+		int r = threadIdx.x / R::lanes + i * R::step;
+		bool there = rows.at[i] >= 0;
+		int64_t at = ((int64_t)(there ? rows.at[i] : 0) * S::KV + head) * S::D;
 
 		#pragma unroll
-		for (int k = lane; k < S::chunks; k += lanes) {
+		for (int k = lane; k < S::chunks; k += R::lanes) {
 			copy16(to + decode_at(r, k), a.k + at + k * 8, there);
 			copy16(to + S::tile * S::row + decode_at(r, k), a.v + at + k * 8, there);
 		}
@@ -225,46 +246,100 @@ static __device__ void decode_put(decode_state &s, float *merge)
 }
 
 /*
- * n parts of a pair, `from(i)` each, merged: to the outputs, or as one part.
+ * n parts of a pair, `from(i)` each, merged: to the outputs, or as one part. First the
+ * weight of each part, then sums whose loads do not wait for each other.
  */
 template <typename F>
 static __device__ void decode_merge(const decode_args &a, int n, F from, int b, int pair,
 				    float *part)
 {
 	using S = decode_shape;
+	constexpr int most = 64;
+	__shared__ float weight[most][S::GB], top[S::GB], sum[S::GB];
 	int64_t head = (int64_t)b * AX_num_qo_heads + pair / S::HB * S::G + pair % S::HB * 16;
+	constexpr int items = (S::GB * (S::D / 2) + S::threads - 1) / S::threads;
+	float x[items], y[items];
 
-	for (int i = threadIdx.x; i < S::GB * (S::D / 2); i += S::threads) {
-		int r = i / (S::D / 2), d = i % (S::D / 2) * 2;
-		float m = -INFINITY, l = 0, x = 0, y = 0;
+	#pragma unroll
+	for (int j = 0; j < items; j++)
+		x[j] = y[j] = 0;
+	if (threadIdx.x < S::GB) {
+		top[threadIdx.x] = -INFINITY;
+		sum[threadIdx.x] = 0;
+	}
+	for (int first = 0; first < n; first += most) {
+		int count = min(n - first, most);
 
-		for (int k = 0; k < n; k++) {
-			const float *p = from(k) + r * (S::D + 2);
-			float pm = p[S::D], to = fmaxf(m, pm), f, g;
+		__syncthreads();
+		for (int i = threadIdx.x; i < count * S::GB; i += S::threads)
+			weight[i / S::GB][i % S::GB] = from(first + i / S::GB)[i % S::GB * (S::D + 2) + S::D];
+		__syncthreads();
+		/* what there was so far shrinks by the change of the maximum */
+		float keep[items];
+		#pragma unroll
+		for (int j = 0; j < items; j++) {
+			int r = (threadIdx.x + j * S::threads) / (S::D / 2);
+			float m = r < S::GB ? top[r] : 0, was = m;
 
-			if (to == -INFINITY)
-				continue;
-			f = exp2f(m - to);
-			g = exp2f(pm - to);
-			l = l * f + p[S::D + 1] * g;
-			x = x * f + p[d] * g;
-			y = y * f + p[d + 1] * g;
-			m = to;
+			for (int i = 0; i < count && r < S::GB; i++)
+				m = fmaxf(m, weight[i][r]);
+			keep[j] = m == -INFINITY ? 1 : exp2f(was - m);
 		}
+		__syncthreads();
+		if (threadIdx.x < S::GB) {
+			float m = top[threadIdx.x], was = m, l;
+
+			for (int i = 0; i < count; i++)
+				m = fmaxf(m, weight[i][threadIdx.x]);
+			l = sum[threadIdx.x] * (m == -INFINITY ? 1 : exp2f(was - m));
+			#pragma unroll 4
+			for (int i = 0; i < count; i++) {
+				float w = m == -INFINITY ? 0 : exp2f(weight[i][threadIdx.x] - m);
+
+				l += w * from(first + i)[threadIdx.x * (S::D + 2) + S::D + 1];
+				weight[i][threadIdx.x] = w;
+			}
+			top[threadIdx.x] = m;
+			sum[threadIdx.x] = l;
+		}
+		__syncthreads();
+		#pragma unroll
+		for (int j = 0; j < items; j++) {
+			int at = threadIdx.x + j * S::threads, r = at / (S::D / 2), d = at % (S::D / 2) * 2;
+
+			if (r >= S::GB)
+				continue;
+			x[j] *= keep[j];
+			y[j] *= keep[j];
+			#pragma unroll 8
+			for (int i = 0; i < count; i++) {
+				float2 v = *(const float2 *)(from(first + i) + r * (S::D + 2) + d);
+
+				x[j] += weight[i][r] * v.x;
+				y[j] += weight[i][r] * v.y;
+			}
+		}
+	}
+	#pragma unroll
+	for (int j = 0; j < items; j++) {
+		int at = threadIdx.x + j * S::threads, r = at / (S::D / 2), d = at % (S::D / 2) * 2;
+		float inv, l;
+
+		if (r >= S::GB)
+			continue;
+		l = sum[r];
 		if (part) {
 			float *to = part + r * (S::D + 2);
 
-			*(float2 *)(to + d) = make_float2(x, y);
+			*(float2 *)(to + d) = make_float2(x[j], y[j]);
 			if (d == 0)
-				*(float2 *)(to + S::D) = make_float2(m, l);
-		} else {
-			float inv = l > 0 ? 1 / l : 0;
-
-			*(uint32_t *)(a.out + (head + r) * S::D + d) =
-				pack2<TYPE_q>(x * inv, y * inv);
-			if (d == 0)
-				a.lse[head + r] = l > 0 ? m + log2f(l) : -INFINITY;
+				*(float2 *)(to + S::D) = make_float2(top[r], l);
+			continue;
 		}
+		inv = l > 0 ? 1 / l : 0;
+		*(uint32_t *)(a.out + (head + r) * S::D + d) = pack2<TYPE_q>(x[j] * inv, y[j] * inv);
+		if (d == 0)
+			a.lse[head + r] = l > 0 ? top[r] + log2f(l) : -INFINITY;
 	}
 }
 
@@ -278,14 +353,10 @@ decode_kernel(decode_args a)
 	auto units = [&](int b) -> int64_t {
 		return (int64_t)((decode_len(a, b) + S::tile - 1) / S::tile) * S::pairs;
 	};
-	int64_t total = units_total<S::threads>(a.batch, units);
-	/* no block between two others is without a tile */
-	int64_t grid = total < gridDim.x ? total : gridDim.x;
-	int64_t from = grid ? blockIdx.x * total / grid : 0;
-	int64_t to = grid ? (blockIdx.x + 1) * total / grid : 0;
+	struct run mine = units_run<S::threads>(a.batch, units, blockIdx.x, gridDim.x);
 	decode_cursor put, get;
+	decode_rows rows;
 	decode_state s;
-	int64_t before;
 	uint32_t base = smem_at(smem);
 	int stage = 0;
 
@@ -298,20 +369,22 @@ decode_kernel(decode_args a)
 		for (int k = threadIdx.x; k < AX_num_qo_heads; k += S::threads)
 			a.lse[(int64_t)i * AX_num_qo_heads + k] = -INFINITY;
 	}
-	if (blockIdx.x >= grid)
+	if (mine.from >= mine.to)
 		return;
-	units_find<S::threads>(a.batch, units, from, &put.b, &before);
+	put.b = mine.b;
 	put.len = decode_len(a, put.b);
 	put.tiles = (put.len + S::tile - 1) / S::tile;
-	put.pair = (int)(before / put.tiles);
-	put.t = (int)(before % put.tiles);
-	put.left = to - from;
+	put.pair = (int)(mine.before / put.tiles);
+	put.t = (int)(mine.before % put.tiles);
+	put.left = mine.to - mine.from;
 	get = put;
+	decode_fetch(a, put, rows);
 	#pragma unroll
 	for (int i = 0; i < S::stages - 1; i++) {
 		if (put.left > 0) {
-			decode_copy(a, put, base + i * S::stage, i == 0 || put.t == 0);
+			decode_copy(a, put, rows, base + i * S::stage, i == 0 || put.t == 0);
 			decode_next(a, put);
+			decode_fetch(a, put, rows);
 		}
 		copy_commit();
 	}
@@ -324,8 +397,9 @@ decode_kernel(decode_args a)
 		if (put.left > 0) {
 			int next = (stage + S::stages - 1) % S::stages;
 
-			decode_copy(a, put, base + next * S::stage, put.t == 0);
+			decode_copy(a, put, rows, base + next * S::stage, put.t == 0);
 			decode_next(a, put);
+			decode_fetch(a, put, rows);
 		}
 		copy_commit();
 		if (fresh)
@@ -338,9 +412,8 @@ decode_kernel(decode_args a)
 			continue;
 		}
 		/* the end of a pair, or of this block's run */
-		int64_t mine = to - get.left;		/* this tile's number */
-		int64_t start = mine - get.t, end = start + get.tiles;
-		int64_t c0 = ((start + 1) * grid - 1) / total, c1 = (end * grid - 1) / total;
+		int64_t start = mine.to - get.left - get.t;	/* the pair's first tile */
+		int64_t c0 = units_block(mine, start), c1 = units_block(mine, start + get.tiles - 1);
 		int b = get.b, pair = get.pair;
 		auto warps = [&](int i) { return merge + i * S::partial; };
 		auto blocks = [&](int i) {

@@ -34,7 +34,7 @@ struct mla_args {
 	const ob_bfloat16 *q_nope, *q_pe, *ckv, *kpe;
 	ob_bfloat16 *out;
 	float *lse, *partial;
-	int *arrived;
+	int2 *parts;	/* of [row][block of heads]: the first block and how many */
 	float scale;
 	int rows;
 };
@@ -113,7 +113,6 @@ mla_kernel(mla_args a, M m)
 {
 	using S = mla_shape;
 	extern __shared__ __align__(128) char smem[];
-	__shared__ int last;
 	char *q = smem + S::stages * S::kv_bytes, *p_at = q + S::q_bytes;
 	float *wmax = (float *)(p_at + S::p_bytes), *wsum = wmax + 16 * S::warps;
 	int lane = threadIdx.x % 32, warp = threadIdx.x / 32, stage = 0;
@@ -123,10 +122,7 @@ mla_kernel(mla_args a, M m)
 
 		return n <= 0 ? 0 : (int64_t)((n + S::tile - 1) / S::tile) * S::HB;
 	};
-	int64_t total = units_total<S::threads>(a.rows, units), before;
-	int64_t grid = total < gridDim.x ? total : gridDim.x;
-	int64_t from = grid ? blockIdx.x * total / grid : 0;
-	int64_t to = grid ? (blockIdx.x + 1) * total / grid : 0;
+	struct run mine = units_run<S::threads>(a.rows, units, blockIdx.x, gridDim.x);
 	mla_cursor put, get;
 	float o[S::cols / 8][4], mx[2], l[2];
 	bool fresh = true;
@@ -138,15 +134,17 @@ mla_kernel(mla_args a, M m)
 			a.out[(int64_t)i * S::H * S::CKV + k] = from_float<ob_bfloat16>(0);
 		for (int k = threadIdx.x; k < S::H; k += S::threads)
 			a.lse[(int64_t)i * S::H + k] = -INFINITY;
+		for (int k = threadIdx.x; k < S::HB; k += S::threads)
+			a.parts[i * S::HB + k] = make_int2(0, 0);
 	}
-	if (blockIdx.x >= grid)
+	if (mine.from >= mine.to)
 		return;
-	units_find<S::threads>(a.rows, units, from, &put.b, &before);
+	put.b = mine.b;
 	put.len = m.len(put.b);
 	put.tiles = (put.len + S::tile - 1) / S::tile;
-	put.hb = (int)(before / put.tiles);
-	put.t = (int)(before % put.tiles);
-	put.left = to - from;
+	put.hb = (int)(mine.before / put.tiles);
+	put.t = (int)(mine.before % put.tiles);
+	put.left = mine.to - mine.from;
 	get = put;
 	mla_copy_q(a, get.b, get.hb, qs);
 	mla_copy(a, m, put, base);
@@ -241,8 +239,8 @@ mla_kernel(mla_args a, M m)
 			continue;
 		}
 		/* the end of a row's heads, or of this block's run */
-		int64_t start = to - get.left - get.t, end = start + get.tiles;
-		int64_t c0 = ((start + 1) * grid - 1) / total, c1 = (end * grid - 1) / total;
+		int64_t start = mine.to - get.left - get.t;	/* the row's first tile */
+		int64_t c0 = units_block(mine, start), c1 = units_block(mine, start + get.tiles - 1);
 		int64_t head = (int64_t)get.b * S::H + get.hb * 16;
 		float *part = a.partial + ((int64_t)blockIdx.x * 2 + (blockIdx.x == c0)) * S::partial;
 
@@ -285,46 +283,8 @@ mla_kernel(mla_args a, M m)
 					a.lse[head + r] = sum > 0 ? mx[h] + log2f(sum) : -INFINITY;
 			}
 		}
-		if (c0 != c1) {
-			int *arrived = a.arrived + get.b * S::HB + get.hb;
-
-			__threadfence();
-			__syncthreads();
-			if (threadIdx.x == 0)
-				last = atomicAdd(arrived, 1) == (int)(c1 - c0);
-			__syncthreads();
-			if (last) {
-				__threadfence();
-				for (int i = threadIdx.x; i < 16 * (S::CKV / 2); i += S::threads) {
-					int r = i / (S::CKV / 2), d = i % (S::CKV / 2) * 2;
-					float top = -INFINITY, sum = 0, x = 0, y = 0;
-
-					for (int64_t k = c0; k <= c1; k++) {
-						const float *p = a.partial + (k * 2 + (k == c0)) *
-							S::partial + r * (S::CKV + 2);
-						float pm = p[S::CKV], t = fmaxf(top, pm), f, g;
-
-						if (t == -INFINITY)
-							continue;
-						f = exp2f(top - t);
-						g = exp2f(pm - t);
-						sum = sum * f + p[S::CKV + 1] * g;
-						x = x * f + p[d] * g;
-						y = y * f + p[d + 1] * g;
-						top = t;
-					}
-					if (get.hb * 16 + r >= S::H)
-						continue;
-					float inv = sum > 0 ? 1 / sum : 0;
-					*(uint32_t *)(a.out + (head + r) * S::CKV + d) =
-						pack2<ob_bfloat16>(x * inv, y * inv);
-					if (d == 0)
-						a.lse[head + r] = sum > 0 ? top + log2f(sum) : -INFINITY;
-				}
-				if (threadIdx.x == 0)
-					*arrived = 0;
-			}
-		}
+		if (threadIdx.x == 0 && blockIdx.x == c0)
+			a.parts[get.b * S::HB + get.hb] = make_int2((int)c0, (int)(c1 - c0 + 1));
 		mla_next(m, get);
 		__syncthreads();
 		if (get.left > 0) {
@@ -337,14 +297,56 @@ mla_kernel(mla_args a, M m)
 	}
 }
 
+/* Rows that several blocks worked on: a block merges a head, a thread four columns. */
+static __global__ void __launch_bounds__(mla_shape::CKV / 4) mla_merge(mla_args a)
+{
+	using S = mla_shape;
+	constexpr int most = 256;
+	__shared__ float weight[most];
+	int row = blockIdx.y, head = blockIdx.x, r = head % 16, col = threadIdx.x * 4;
+	int2 parts = a.parts[row * S::HB + head / 16];
+	float4 o = make_float4(0, 0, 0, 0);
+	float top = -INFINITY, sum = 0;
+	auto part = [&](int i) {
+		return a.partial + ((int64_t)(parts.x + i) * 2 + (i == 0)) * S::partial + r * (S::CKV + 2);
+	};
+
+	if (parts.y < 2)
+		return;
+	for (int i = threadIdx.x; i < min(parts.y, most); i += blockDim.x)
+		weight[i] = part(i)[S::CKV];
+	__syncthreads();
+	for (int i = 0; i < min(parts.y, most); i++)
+		top = fmaxf(top, weight[i]);
+	#pragma unroll 8
+	for (int i = 0; i < min(parts.y, most); i++) {
+		float w = top == -INFINITY ? 0 : exp2f(weight[i] - top);
+		const float *p = part(i);
+		float2 x = *(const float2 *)(p + col), y = *(const float2 *)(p + col + 2);
+
+		sum += w * p[S::CKV + 1];
+		o.x += w * x.x;
+		o.y += w * x.y;
+		o.z += w * y.x;
+		o.w += w * y.y;
+	}
+	sum = sum > 0 ? sum : 0;
+	float inv = sum > 0 ? 1 / sum : 0;
+	int64_t at = (int64_t)row * S::H + head;
+	*(uint2 *)(a.out + at * S::CKV + col) = make_uint2(pack2<ob_bfloat16>(o.x * inv, o.y * inv),
+							   pack2<ob_bfloat16>(o.z * inv, o.w * inv));
+	if (threadIdx.x == 0)
+		a.lse[at] = sum > 0 ? top + log2f(sum) : -INFINITY;
+}
+
 static inline int mla_blocks(void)
 {
-	return sm_count();
+	return sm_count() < 256 ? sm_count() : 256;
 }
 
 static inline size_t mla_workspace(int64_t rows)
 {
-	return (size_t)mla_blocks() * 2 * mla_shape::partial * 4 + (size_t)rows * mla_shape::HB * 4;
+	return (size_t)mla_blocks() * 2 * mla_shape::partial * 4 + (size_t)rows * mla_shape::HB * 8;
 }
 
 template <typename M>
@@ -357,9 +359,18 @@ static int mla_run(mla_args a, M m, void *workspace, cudaStream_t stream)
 				     mla_shape::smem);
 	ready = 1;
 	a.partial = (float *)workspace;
-	a.arrived = (int *)(a.partial + (size_t)mla_blocks() * 2 * mla_shape::partial);
+	a.parts = (int2 *)(a.partial + (size_t)mla_blocks() * 2 * mla_shape::partial);
 	if (a.rows)
 		mla_kernel<<<mla_blocks(), mla_shape::threads, mla_shape::smem, stream>>>(a, m);
+	for (int64_t row = 0; row < a.rows; row += 65535) {
+		mla_args some = a;
+
+		some.rows = (int)(a.rows - row < 65535 ? a.rows - row : 65535);
+		some.out += row * mla_shape::H * mla_shape::CKV;
+		some.lse += row * mla_shape::H;
+		some.parts += row * mla_shape::HB;
+		mla_merge<<<dim3(mla_shape::H, (unsigned)some.rows), mla_shape::CKV / 4, 0, stream>>>(some);
+	}
 	return cudaGetLastError();
 }
 

@@ -33,7 +33,8 @@ struct moe_args {
 	int *count, *offset, *cursor;	/* [E], [E + 1], [E] */
 	int *tile_expert, *tile_first, *ntiles;
 	float *listed;			/* weight of a list entry */
-	ob_bfloat16 *mid;		/* [tokens * TOP][I] */
+	ob_float16 *mid;		/* [tokens * TOP][I], each 64 with a power of two */
+	float *mids;			/* [tokens * TOP][I / 64] */
 	float *sum;			/* [tokens][H] */
 };
 
@@ -77,28 +78,13 @@ static __global__ void moe_scatter(moe_args a)
 }
 
 /* Four float8 of a word as two pairs of 16-bit floats. */
-static __device__ __forceinline__ void moe_wide(uint32_t w, uint32_t *lo, uint32_t *hi, ob_float16)
+static __device__ __forceinline__ void moe_wide(uint32_t w, uint32_t *lo, uint32_t *hi)
 {
 	__half2_raw a = __nv_cvt_fp8x2_to_halfraw2((__nv_fp8x2_storage_t)(w & 0xffff), __NV_E4M3);
 	__half2_raw b = __nv_cvt_fp8x2_to_halfraw2((__nv_fp8x2_storage_t)(w >> 16), __NV_E4M3);
 
 	*lo = *(uint32_t *)&a;
 	*hi = *(uint32_t *)&b;
-}
-
-static __device__ __forceinline__ void moe_wide(uint32_t w, uint32_t *lo, uint32_t *hi, ob_bfloat16)
-{
-	uint32_t a, b;
-	float2 f;
-	__nv_bfloat162 r;
-
-	moe_wide(w, &a, &b, ob_float16());
-	f = __half22float2(*(__half2 *)&a);
-	r = __floats2bfloat162_rn(f.x, f.y);
-	*lo = *(uint32_t *)&r;
-	f = __half22float2(*(__half2 *)&b);
-	r = __floats2bfloat162_rn(f.x, f.y);
-	*hi = *(uint32_t *)&r;
 }
 
 /*
@@ -109,7 +95,6 @@ template <int BM, bool FIRST>
 static __global__ void __launch_bounds__(128) moe_gemm(moe_args a)
 {
 	using S = moe_shape;
-	typedef typename std::conditional<FIRST, ob_float16, ob_bfloat16>::type T;
 	constexpr int K = FIRST ? S::H : S::I, steps = K / S::BK;
 	constexpr int arow = FIRST ? 128 : 256, a_bytes = BM * arow, w_bytes = S::BN * 128;
 	constexpr int stage = a_bytes + w_bytes, MT = BM / 16, NT = 4;
@@ -162,7 +147,6 @@ static __global__ void __launch_bounds__(128) moe_gemm(moe_args a)
 			copy_commit();
 	for (int k = 0; k < steps; k++) {
 		const char *at = smem + k % S::stages * stage;
-		float part[MT][NT][4] = {};
 
 		copy_wait<S::stages - 2>();
 		__syncthreads();
@@ -170,8 +154,18 @@ static __global__ void __launch_bounds__(128) moe_gemm(moe_args a)
 			copy(k + S::stages - 1, (k + S::stages - 1) % S::stages);
 		else
 			copy_commit();
+		/* of the weights, a block of 128 by 128 */
+		float ws[NT];
+		#pragma unroll
+		for (int n = 0; n < NT; n++) {
+			int r = wrow(warp * 32 + n * 8) / 128;
+
+			ws[n] = FIRST ? a.ws1[((int64_t)e * (2 * S::I / 128) + r) * (S::H / 128) + k] :
+				a.ws2[((int64_t)e * (S::H / 128) + r) * (S::I / 128) + k];
+		}
 		#pragma unroll
 		for (int half = 0; half < 2; half++) {
+			float part[MT][NT][4] = {};
 			uint4 wv[NT];
 
 			#pragma unroll
@@ -207,7 +201,7 @@ static __global__ void __launch_bounds__(128) moe_gemm(moe_args a)
 						const uint32_t *p = (const uint32_t *)av[h];
 
 						if (FIRST) {
-							moe_wide(p[s], &f[h], &f[h + 2], ob_float16());
+							moe_wide(p[s], &f[h], &f[h + 2]);
 						} else {
 							f[h] = p[s * 2];
 							f[h + 2] = p[s * 2 + 1];
@@ -217,32 +211,25 @@ static __global__ void __launch_bounds__(128) moe_gemm(moe_args a)
 					for (int n = 0; n < NT; n++) {
 						uint32_t b0, b1;
 
-						moe_wide(((const uint32_t *)&wv[n])[s], &b0, &b1, T());
-						mma(part[i][n], f, b0, b1, T());
+						moe_wide(((const uint32_t *)&wv[n])[s], &b0, &b1);
+						mma(part[i][n], f, b0, b1, ob_float16());
 					}
 				}
 			}
-		}
-		/* the scales of this block along K */
-		#pragma unroll
-		for (int n = 0; n < NT; n++) {
-			int r = wrow(warp * 32 + n * 8) / 128;
-			float ws = FIRST ? a.ws1[((int64_t)e * (2 * S::I / 128) + r) * (S::H / 128) + k] :
-				a.ws2[((int64_t)e * (S::H / 128) + r) * (S::I / 128) + k];
-
+			/* the scales of these 64 along K */
 			#pragma unroll
 			for (int i = 0; i < MT; i++)
 				#pragma unroll
 				for (int h = 0; h < 2; h++) {
-					float s = ws;
+					int r = i * 16 + h * 8 + g, row = rows[r];
+					float s = row < 0 ? 0 : FIRST ? a.xs[(int64_t)k * a.tokens + row] :
+						a.mids[(int64_t)row * (S::I / 64) + k * 2 + half];
 
-					if (FIRST) {
-						int row = rows[i * 16 + h * 8 + g];
-
-						s *= row >= 0 ? a.xs[(int64_t)k * a.tokens + row] : 0;
+					#pragma unroll
+					for (int n = 0; n < NT; n++) {
+						acc[i][n][h * 2] += s * ws[n] * part[i][n][h * 2];
+						acc[i][n][h * 2 + 1] += s * ws[n] * part[i][n][h * 2 + 1];
 					}
-					acc[i][n][h * 2] += s * part[i][n][h * 2];
-					acc[i][n][h * 2 + 1] += s * part[i][n][h * 2 + 1];
 				}
 		}
 	}
@@ -261,12 +248,30 @@ static __global__ void __launch_bounds__(128) moe_gemm(moe_args a)
 					*(float2 *)(both + (i * 16 + h * 8 + g) * 132 + warp * 32 + n * 8 + t * 2) =
 						make_float2(acc[i][n][h * 2], acc[i][n][h * 2 + 1]);
 		__syncthreads();
-		for (int i = threadIdx.x; i < m * 64; i += 128) {
-			int r = i / 64, c = i % 64;
-			float x = both[r * 132 + c], y = both[r * 132 + 64 + c];
+		/* float16 has the precision, a power of two for each row brings the range */
+		constexpr int per = 128 / BM, cols = 64 / per;
+		int r = threadIdx.x / per, c0 = threadIdx.x % per * cols, power;
+		float top = 0, v[cols];
 
-			a.mid[(int64_t)(first + r) * S::I + blockIdx.x * 64 + c] =
-				__float2bfloat16_rn(y / (1 + expf(-y)) * x);
+		#pragma unroll
+		for (int c = 0; c < cols; c++) {
+			float x = both[r * 132 + c0 + c], y = both[r * 132 + 64 + c0 + c];
+
+			v[c] = y / (1 + expf(-y)) * x;
+			top = fmaxf(top, fabsf(v[c]));
+		}
+		for (int o = 1; o < per; o *= 2)
+			top = fmaxf(top, __shfl_xor_sync(~0u, top, o));
+		frexpf(top, &power);
+		power -= 14;
+		if (r < m) {
+			ob_float16 *to = a.mid + (int64_t)(first + r) * S::I + blockIdx.x * 64 + c0;
+
+			#pragma unroll
+			for (int c = 0; c < cols; c++)
+				to[c] = __float2half_rn(ldexpf(v[c], -power));
+			if (c0 == 0)
+				a.mids[(int64_t)(first + r) * (S::I / 64) + blockIdx.x] = ldexpf(1, power);
 		}
 	} else {
 		#pragma unroll
@@ -322,6 +327,7 @@ static size_t moe_layout(moe_args *a, char *base)
 	take(&a->tile_first, (size_t)a->tiles);
 	take(&a->ntiles, 1);
 	take(&a->mid, n * moe_shape::I);
+	take(&a->mids, n * (moe_shape::I / 64));
 	return at;
 }
 

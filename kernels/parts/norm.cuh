@@ -2,7 +2,7 @@
  * norm.cuh - RMSNorm of rows, with an addition before it or a weight of 1 + w.
  *
  * Memory-bound: each row is read once and kept in registers. Short rows are a
- * warp's, long ones a block's, two 16-byte vectors a thread.
+ * warp's, long ones a block's, one or two 16-byte vectors a thread.
  */
 #pragma once
 
@@ -11,7 +11,8 @@
 template <typename T, int HIDDEN> struct norm_shape {
 	static constexpr int vectors = HIDDEN / vec<T>::n;
 	static constexpr int threads = vectors <= 64 ? 32 :
-		vectors >= 2048 ? 1024 : (vectors / 2 + 31) / 32 * 32;
+		vectors > 1024 ? 1024 : (vectors + 31) / 32 * 32 > 512 ? (vectors / 2 + 31) / 32 * 32 :
+		(vectors + 31) / 32 * 32;
 	static constexpr int each = (vectors + threads - 1) / threads;
 	static constexpr int rows = threads == 32 ? 4 : 1;	/* a block */
 };
@@ -24,11 +25,17 @@ norm_kernel(const T *x, const T *add, const T *weight, T *out, int64_t n, float 
 	constexpr int V = vec<T>::n;
 	int64_t row = (int64_t)blockIdx.x * S::rows + threadIdx.y;
 	float f[S::each][V], sum = 0;
+	vec<T> w[S::each];
 
 	if (row >= n)
 		return;
 	x += row * HIDDEN;
 	out += row * HIDDEN;
+	/* asked for first: it is there when the sum is */
+	#pragma unroll
+	for (int i = 0; i < S::each; i++)
+		if (int at = (threadIdx.x + i * S::threads) * V; S::vectors % S::threads == 0 || at < HIDDEN)
+			w[i] = load16(weight + at);
 	#pragma unroll
 	for (int i = 0; i < S::each; i++) {
 		int at = (threadIdx.x + i * S::threads) * V;
@@ -50,15 +57,14 @@ norm_kernel(const T *x, const T *add, const T *weight, T *out, int64_t n, float 
 	#pragma unroll
 	for (int i = 0; i < S::each; i++) {
 		int at = (threadIdx.x + i * S::threads) * V;
-		vec<T> w, r;
+		vec<T> r;
 
 		if (S::vectors % S::threads && at >= HIDDEN)
 			continue;
-		w = load16(weight + at);
 		#pragma unroll
 		for (int k = 0; k < V; k++)
 			r.v[k] = from_float<T>(f[i][k] * scale *
-					       ((GEMMA ? 1 : 0) + to_float(w.v[k])));
+					       ((GEMMA ? 1 : 0) + to_float(w[i].v[k])));
 		store16(out + at, r);
 	}
 }

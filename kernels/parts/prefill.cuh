@@ -44,15 +44,13 @@ prefill_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int 
 	auto units = [&](int b) -> int64_t {
 		return (int64_t)((m.q_to(b) - m.q_from(b)) * S::G + S::rows - 1) / S::rows * HKV;
 	};
-	int64_t total = units_total<S::threads>(batch, units), before;
-	/* the last rows of a request see the most: they begin first */
-	int64_t unit = total - 1 - blockIdx.x;
-	int b;
+	/* one unit a block; the last rows of a request see the most and begin first */
+	struct run mine = units_run<S::threads>(batch, units, gridDim.x - 1 - blockIdx.x, gridDim.x);
+	int b = mine.b;
 
-	if (unit < 0)
+	if (mine.from >= mine.to)
 		return;
-	units_find<S::threads>(batch, units, unit, &b, &before);
-	int head = (int)(before % HKV), first = (int)(before / HKV) * S::rows;
+	int head = (int)(mine.before % HKV), first = (int)(mine.before / HKV) * S::rows;
 	int q_from = m.q_from(b), q_len = m.q_to(b) - q_from, kv_len = m.kv_len(b);
 	int shift = kv_len - q_len;		/* query i sees keys up to i + shift */
 	int last_row = min(first + S::rows, q_len * S::G) - 1;

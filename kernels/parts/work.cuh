@@ -9,64 +9,71 @@
 
 #include "cuda.cuh"
 
+struct run {
+	int64_t total, grid;		/* units, blocks that have any */
+	int64_t from, to;		/* of this block; from == to: none */
+	int b;				/* the request of the first unit */
+	int64_t before;			/* its units that come before it */
+};
+
 /*
- * With units(b) of each of n requests: the sum of all, to every thread. THREADS in the block.
+ * Cuts the units of n requests, units(b) each, into equal runs of neighbours, one for each
+ * of `blocks` blocks, at least one unit a run; what this block has, to every
+ * thread. THREADS in the block, all of them here.
  */
 template <int THREADS, typename F>
-static __device__ int64_t units_total(int n, F units)
+static __device__ struct run units_run(int n, F units, int64_t block, int64_t blocks)
 {
-	__shared__ int64_t part[THREADS / 32];
-	int64_t sum = 0;
+	constexpr int WARPS = THREADS / 32;
+	__shared__ int64_t warps[WARPS], found_before;
+	__shared__ int found;
+	int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+	int each = (n + THREADS - 1) / THREADS, first = threadIdx.x * each;
+	int64_t sum = 0, low;
+	struct run r;
 
-	for (int b = threadIdx.x; b < n; b += THREADS)
-		sum += units(b);
-	for (int o = 16; o; o >>= 1)
-		sum += __shfl_xor_sync(~0u, sum, o);
+	for (int i = first; i < first + each && i < n; i++)
+		sum += units(i);
+	low = sum;
+	for (int o = 1; o < 32; o *= 2) {
+		int64_t v = __shfl_up_sync(~0u, low, o);
+
+		low += lane >= o ? v : 0;
+	}
+	if (lane == 31)
+		warps[warp] = low;
 	__syncthreads();
-	if (threadIdx.x % 32 == 0)
-		part[threadIdx.x / 32] = sum;
+	low -= sum;
+	r.total = 0;
+	#pragma unroll
+	for (int i = 0; i < WARPS; i++) {
+		low += i < warp ? warps[i] : 0;
+		r.total += warps[i];
+	}
+	r.grid = r.total < blocks ? r.total : blocks;
+	r.from = r.to = 0;
+	if (block >= r.grid)
+		return r;
+	r.from = block * r.total / r.grid;
+	r.to = (block + 1) * r.total / r.grid;
+	if (r.from >= low && r.from < low + sum) {
+		int i = first;
+
+		for (int64_t u = units(i); r.from >= low + u; u = units(i)) {
+			low += u;
+			i++;
+		}
+		found = i;
+		found_before = r.from - low;
+	}
 	__syncthreads();
-	sum = 0;
-	for (int i = 0; i < THREADS / 32; i++)
-		sum += part[i];
-	return sum;
+	r.b = found;
+	r.before = found_before;
+	return r;
 }
 
-/*
- * The request that holds unit `at`, and how many of its units come before it. `at`
- * is less than the sum.
- */
-template <int THREADS, typename F>
-static __device__ void units_find(int n, F units, int64_t at, int *b, int64_t *before)
+/* The block that has a unit. */
+static __device__ __forceinline__ int64_t units_block(const struct run &r, int64_t unit)
 {
-	__shared__ int64_t part[THREADS];
-	__shared__ int found;
-	__shared__ int64_t found_before;
-	int each = (n + THREADS - 1) / THREADS, from = threadIdx.x * each;
-	int64_t sum = 0;
-
-	for (int i = from; i < from + each && i < n; i++)
-		sum += units(i);
-	__syncthreads();
-	part[threadIdx.x] = sum;
-	__syncthreads();
-	for (int o = 1; o < THREADS; o *= 2) {
-		int64_t v = (int)threadIdx.x >= o ? part[threadIdx.x - o] : 0;
-
-		__syncthreads();
-		part[threadIdx.x] += v;
-		__syncthreads();
-	}
-	int64_t low = part[threadIdx.x] - sum;
-	if (at >= low && at < low + sum) {
-		int i = from;
-
-		while (at >= low + units(i))
-			low += units(i++);
-		found = i;
-		found_before = at - low;
-	}
-	__syncthreads();
-	*b = found;
-	*before = found_before;
+	return ((unit + 1) * r.grid - 1) / r.total;
 }

@@ -17,7 +17,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <unordered_map>
 #include <vector>
 
 static char error[512], description[1024];
@@ -323,15 +322,12 @@ static struct {
 				 CUpti_BuffersCallbackCompleteFunc);
 	CUptiResult (*flush)(uint32_t);
 	CUptiResult (*next)(uint8_t *, size_t, CUpti_Activity **);
-	CUptiResult (*push)(CUpti_ExternalCorrelationKind, uint64_t);
-	CUptiResult (*pop)(CUpti_ExternalCorrelationKind, uint64_t *);
 	int state;	/* 0: not tried, 1: there, -1: not */
 } cupti;
 
-struct span { uint64_t from, to; uint32_t call; bool kernel; };
+struct span { uint64_t from, to; bool kernel, flush; };
 
 static std::vector<struct span> spans;
-static std::unordered_map<uint32_t, uint64_t> call_of;	/* correlation id -> our id */
 
 static void CUPTIAPI buffer_wanted(uint8_t **buf, size_t *size, size_t *max)
 {
@@ -350,23 +346,17 @@ static void CUPTIAPI buffer_full(CUcontext, uint32_t, uint8_t *buf, size_t,
 		case CUPTI_ACTIVITY_KIND_KERNEL:
 		case CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL: {
 			CUpti_ActivityKernel9 *k = (CUpti_ActivityKernel9 *)a;
-			spans.push_back({ k->start, k->end, k->correlationId, true });
+			spans.push_back({ k->start, k->end, true, false });
 			break;
 		}
 		case CUPTI_ACTIVITY_KIND_MEMCPY: {
 			CUpti_ActivityMemcpy5 *k = (CUpti_ActivityMemcpy5 *)a;
-			spans.push_back({ k->start, k->end, k->correlationId, false });
+			spans.push_back({ k->start, k->end, false, false });
 			break;
 		}
 		case CUPTI_ACTIVITY_KIND_MEMSET: {
 			CUpti_ActivityMemset4 *k = (CUpti_ActivityMemset4 *)a;
-			spans.push_back({ k->start, k->end, k->correlationId, false });
-			break;
-		}
-		case CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION: {
-			CUpti_ActivityExternalCorrelation *c =
-				(CUpti_ActivityExternalCorrelation *)a;
-			call_of[c->correlationId] = c->externalId;
+			spans.push_back({ k->start, k->end, false, k->bytes == flush_bytes });
 			break;
 		}
 		default:
@@ -378,7 +368,7 @@ static void CUPTIAPI buffer_full(CUcontext, uint32_t, uint8_t *buf, size_t,
 
 static const CUpti_ActivityKind kinds[] = {
 	CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL, CUPTI_ACTIVITY_KIND_MEMCPY,
-	CUPTI_ACTIVITY_KIND_MEMSET, CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION,
+	CUPTI_ACTIVITY_KIND_MEMSET,
 };
 
 static bool cupti_there(void)
@@ -394,22 +384,27 @@ static bool cupti_there(void)
 	for (const char *name : names)
 		if (!so)
 			so = dlopen(name, RTLD_NOW);
-	if (!so)
+	if (!so) {
+		fprintf(stderr, "no libcupti here: CUDA events are the clock\n");
 		return false;
+	}
 #define GET(field, name) if (!(*(void **)&cupti.field = dlsym(so, name))) return false
 	GET(enable, "cuptiActivityEnable");
 	GET(disable, "cuptiActivityDisable");
 	GET(callbacks, "cuptiActivityRegisterCallbacks");
 	GET(flush, "cuptiActivityFlushAll");
 	GET(next, "cuptiActivityGetNextRecord");
-	GET(push, "cuptiActivityPushExternalCorrelationId");
-	GET(pop, "cuptiActivityPopExternalCorrelationId");
 #undef GET
 	if (cupti.callbacks(buffer_wanted, buffer_full) != CUPTI_SUCCESS)
 		return false;
-	for (CUpti_ActivityKind k : kinds)
-		if (cupti.enable(k) != CUPTI_SUCCESS)
+	for (CUpti_ActivityKind k : kinds) {
+		CUptiResult e = cupti.enable(k);
+
+		if (e != CUPTI_SUCCESS) {	/* no permission, another profiler */
+			fprintf(stderr, "CUPTI does not trace (error %d): CUDA events are the clock\n", (int)e);
 			return false;
+		}
+	}
 	for (CUpti_ActivityKind k : kinds)
 		cupti.disable(k);
 	cupti.state = 1;
@@ -445,45 +440,41 @@ static int finish(std::vector<double> &ms, std::vector<double> &kernels,
 	return 0;
 }
 
-static const CUpti_ExternalCorrelationKind ours = CUPTI_EXTERNAL_CORRELATION_KIND_CUSTOM0;
-
-struct whole { uint64_t from, to, kernels; };
-
+/* What lies between two writes of the whole flush buffer is one call. */
 static int measure_cupti(ev_call call, void *arg, int n, std::vector<double> &ms,
 			 std::vector<double> &kernels)
 {
-	std::unordered_map<uint64_t, struct whole> calls;
-	uint64_t id;
+	struct { uint64_t from, to, kernels; } one = { 0, 0, 0 };
 	int failed = 0;
 
 	spans.clear();
-	call_of.clear();
 	for (CUpti_ActivityKind k : kinds)
 		cupti.enable(k);
 	for (int i = 0; i < n && !failed; i++) {
 		cudaMemsetAsync(flush_buffer, i & 255, flush_bytes, stream);
-		cupti.push(ours, (uint64_t)i + 1);
 		failed = call(arg);
-		cupti.pop(ours, &id);
 	}
+	cudaMemsetAsync(flush_buffer, 0, flush_bytes, stream);
 	cudaError_t e = cudaStreamSynchronize(stream);
-	cupti.flush(0);
+	cupti.flush(1);
 	for (CUpti_ActivityKind k : kinds)
 		cupti.disable(k);
 	if (failed || e != cudaSuccess)
 		return fail("the solution failed while it was timed", e);
+	std::sort(spans.begin(), spans.end(),
+		  [](const struct span &a, const struct span &b) { return a.from < b.from; });
 	for (const struct span &s : spans) {
-		auto c = call_of.find(s.call);
-		if (c == call_of.end())
+		if (s.flush) {
+			if (one.to) {
+				ms.push_back((double)(one.to - one.from) / 1e6);
+				kernels.push_back((double)one.kernels / 1e6);
+			}
+			one = { 0, 0, 0 };
 			continue;
-		auto it = calls.insert({ c->second, { s.from, s.to, 0 } }).first;
-		it->second.from = std::min(it->second.from, s.from);
-		it->second.to = std::max(it->second.to, s.to);
-		it->second.kernels += s.kernel ? s.to - s.from : 0;
-	}
-	for (auto &w : calls) {
-		ms.push_back((double)(w.second.to - w.second.from) / 1e6);
-		kernels.push_back((double)w.second.kernels / 1e6);
+		}
+		one.from = one.to ? one.from : s.from;
+		one.to = std::max(one.to, s.to);
+		one.kernels += s.kernel ? s.to - s.from : 0;
 	}
 	return 0;
 }
@@ -518,6 +509,24 @@ static int replay_call(void *arg)
 	return cudaGraphLaunch(((struct replay *)arg)->exec, stream) != cudaSuccess;
 }
 
+/* What cannot be captured (it waits for the device) is timed as it is. */
+static int capture(ev_call call, void *arg, cudaGraphExec_t *exec)
+{
+	cudaGraph_t graph = NULL;
+	int failed;
+
+	if (cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed))
+		return -1;
+	failed = call(arg);
+	failed |= cudaStreamEndCapture(stream, &graph) != cudaSuccess || !graph;
+	if (!failed)
+		failed = cudaGraphInstantiate(exec, graph, 0) != cudaSuccess;
+	if (graph)
+		cudaGraphDestroy(graph);
+	cudaGetLastError();
+	return failed ? -1 : 0;
+}
+
 static double once_ms(ev_call call, void *arg, int *failed)
 {
 	cudaEvent_t a, b;
@@ -540,13 +549,17 @@ extern "C" int ev_measure(ev_call call, void *arg, const struct ev_timing *how,
 {
 	std::vector<double> ms, kernels;
 	struct replay r;
-	cudaGraph_t graph;
 	double one;
 	int n = std::max(how->iterations, 1), failed = 0, ret;
+	bool replayed = false;
 	bool by_cupti = !how->events && cupti_there();
 
 	/* a call's own time says how many there is time for */
 	one = once_ms(call, arg, &failed);
+	if (!failed && one > how->max_ms) {	/* a slow reference: once is enough */
+		ms.push_back(one);
+		return finish(ms, kernels, "events", t);
+	}
 	if (!failed)
 		one = once_ms(call, arg, &failed);
 	for (int i = 2; i < how->warmup && !failed && one * i < how->max_ms / 4; i++)
@@ -555,22 +568,17 @@ extern "C" int ev_measure(ev_call call, void *arg, const struct ev_timing *how,
 		return fail("the solution failed while it was timed", cudaGetLastError());
 	if (one > 0)
 		n = (int)std::max(1.0, std::min((double)n, how->max_ms / one));
-	if (how->graph) {
-		TRY(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
-		failed = call(arg);
-		TRY(cudaStreamEndCapture(stream, &graph));
-		if (failed)
-			return fail("the solution failed in a graph capture", cudaGetLastError());
-		TRY(cudaGraphInstantiate(&r.exec, graph, 0));
-		cudaGraphDestroy(graph);
+	if (how->graph && !capture(call, arg, &r.exec)) {
 		call = replay_call;
 		arg = &r;
+		replayed = true;
 	}
 	ret = by_cupti ? measure_cupti(call, arg, n, ms, kernels) :
 		measure_events(call, arg, n, ms);
 	if (!ret && by_cupti && ms.empty())
 		ret = measure_events(call, arg, n, ms), by_cupti = false;
-	if (how->graph)
+	if (replayed)
 		cudaGraphExecDestroy(r.exec);
-	return ret ? ret : finish(ms, kernels, by_cupti ? "cupti" : "events", t);
+	return ret ? ret : finish(ms, kernels, replayed ? by_cupti ? "graph, cupti" : "graph, events" :
+				  by_cupti ? "cupti" : "events", t);
 }
