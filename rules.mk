@@ -200,8 +200,13 @@ reftests: $(if $(strip $(MODELS)),,need-model)
 	@rm -f $(call each,reftests.json); $(MAKE) $(call each,reftests.json)
 .PHONY: reftests
 
+# baselines of what was collected, measured where there is a GPU
+$(call each,traces.json): $(run)/%/traces.json: $(run)/%/sessions.json scripts/run-traces $B/bin/evalwl $B/bin/evalrun
+	$(call say,TRACES) scripts/run-traces $T/flashinfer-trace $(run)/$* '$(PYTHON)' $B/bin/evalwl $(failed) \
+		--dataset=$T/flashinfer-trace --cache=$T/eval --python='$(PYTHON)' $(EVAL_FLAGS) >$@
+
 page := $T/flashinfer-bench/docs/model_coverage.mdx
-$(call each,outbox.json): $(run)/%/outbox.json: $(run)/%/sessions.json $(run)/%/issues.sent $(run)/%/reftests.json $(run)/%/possible.json $(wildcard $(page)) $B/bin/mkpr
+$(call each,outbox.json): $(run)/%/outbox.json: $(run)/%/sessions.json $(run)/%/issues.sent $(run)/%/reftests.json $(run)/%/traces.json $(run)/%/possible.json $(wildcard $(page)) $B/bin/mkpr
 	$(call say,MKPR) $(MKPR) --list=$(run)/$*/outbox.list -o $@
 # what failed is told by the exit code, and the manifest has it all the same
 $(call each,outbox.sent): $(run)/%/outbox.sent: $(run)/%/outbox.json $(run)/%/submit.vars
@@ -288,7 +293,7 @@ NVCCFLAGS := -O3 -std=c++17 -Xcompiler -fPIC -shared
 
 $B/eval/libevalcpu.so: tools/eval/cpu.c tools/eval/evaldev.h tools/eval/evalfill.h
 	$(call say,CC) mkdir -p $(@D); $(flags) -ffp-contract=off -fPIC -shared -o $@ $< -lm
-$B/eval/libevalcuda.so: tools/eval/cuda.cu tools/eval/evaldev.h tools/eval/evalfill.h
+$B/eval/libevalcuda.so: tools/eval/cuda.cu tools/eval/evaldev.h tools/eval/evalfill.h | need-nvcc
 	$(call say,NVCC) mkdir -p $(@D); $(nvcc) $(NVCCFLAGS) $(gencode) -o $@ $< -ldl
 all: $B/eval/libevalcpu.so
 

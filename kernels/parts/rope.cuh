@@ -78,6 +78,67 @@ static __global__ void rope_kernel(const T *q, const T *k, const float *cache,
 				k_out + (token * kv + head - qo) * HEAD, cache + pos * ROT, item);
 }
 
+/*
+ * NeoX style where the half is a power of two of vectors: a thread has one vector of
+ * some heads of a token, its partner comes from a lane nearby, and cos and sin are read once.
+ */
+template <typename T, int HEAD, int ROT, int HEADS>
+static __global__ void __launch_bounds__(256)
+rope_lanes(const T *q, const T *k, const float *cache, const int64_t *positions, T *q_out, T *k_out,
+	   int64_t tokens, int qo, int kv, int64_t max_pos)
+{
+	constexpr int V = vec<T>::n, lanes = HEAD / V, half = ROT / 2 / V;
+	int parts = (qo + kv + HEADS - 1) / HEADS, lane = threadIdx.x % lanes;
+	int64_t group = (blockIdx.x * (int64_t)blockDim.x + threadIdx.x) / lanes;
+	int64_t token = group / parts, pos;
+	int first = (int)(group % parts) * HEADS;
+	float c[V], s[V];
+	vec<T> x[HEADS];
+	bool rotated = lane < 2 * half;
+
+	token = token < tokens ? token : tokens - 1;	/* all lanes take part in the exchange */
+	#pragma unroll
+	for (int i = 0; i < HEADS; i++) {
+		int h = min(first + i, qo + kv - 1);
+
+		x[i] = load16((h < qo ? q + (token * qo + h) * HEAD : k + (token * kv + h - qo) * HEAD) +
+			      lane * V);
+	}
+	pos = positions[token];
+	pos = pos < 0 ? 0 : pos >= max_pos ? max_pos - 1 : pos;
+	if (rotated) {
+		const float *cs = cache + pos * ROT + lane % half * V;
+
+		#pragma unroll
+		for (int j = 0; j < V; j += 4) {
+			*(float4 *)(c + j) = *(const float4 *)(cs + j);
+			*(float4 *)(s + j) = *(const float4 *)(cs + ROT / 2 + j);
+		}
+	}
+	#pragma unroll
+	for (int i = 0; i < HEADS; i++) {
+		int h = first + i;
+		vec<T> y = x[i];
+		uint4 mine = *(uint4 *)&x[i], other;
+
+		other.x = __shfl_xor_sync(~0u, mine.x, half);
+		other.y = __shfl_xor_sync(~0u, mine.y, half);
+		other.z = __shfl_xor_sync(~0u, mine.z, half);
+		other.w = __shfl_xor_sync(~0u, mine.w, half);
+		if (rotated) {
+			vec<T> z = *(vec<T> *)&other;
+
+			#pragma unroll
+			for (int j = 0; j < V; j++)
+				y.v[j] = from_float<T>(to_float(x[i].v[j]) * c[j] +
+					(lane < half ? -1 : 1) * to_float(z.v[j]) * s[j]);
+		}
+		if (h < qo + kv && group / parts < tokens)
+			store16((h < qo ? q_out + (token * qo + h) * HEAD :
+				 k_out + (token * kv + h - qo) * HEAD) + lane * V, y);
+	}
+}
+
 template <bool NEOX> static int rope(const struct ob_arg *arg, cudaStream_t stream)
 {
 	typedef TYPE_q T;
@@ -87,6 +148,16 @@ template <bool NEOX> static int rope(const struct ob_arg *arg, cudaStream_t stre
 	int64_t n = DIM(q, 0) * (qo + kv) * items;
 
 	static_assert(R / 2 % V == 0 && (H - R) % V == 0, "halves of whole 16-byte vectors");
+	constexpr int half = R / 2 / V, lanes = H / V, heads = 4;
+	if constexpr (NEOX && (half & (half - 1)) == 0 && (lanes & (lanes - 1)) == 0 && lanes <= 32) {
+		int64_t threads = DIM(q, 0) * ((qo + kv + heads - 1) / heads) * lanes;
+
+		if (n)
+			rope_lanes<T, H, R, heads><<<(unsigned)((threads + 255) / 256), 256, 0, stream>>>(
+				TENSOR(q), TENSOR(k), TENSOR(cos_sin_cache), TENSOR(positions),
+				TENSOR(q_out), TENSOR(k_out), DIM(q, 0), qo, kv, DIM(cos_sin_cache, 0));
+		return cudaGetLastError();
+	}
 	if (n)
 		rope_kernel<T, NEOX, H, R><<<(unsigned)((n + 255) / 256), 256, 0, stream>>>(
 			TENSOR(q), TENSOR(k), TENSOR(cos_sin_cache), TENSOR(positions),

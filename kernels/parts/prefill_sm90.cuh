@@ -1,0 +1,372 @@
+/*
+ * prefill_sm90.cuh - prefill.cuh on Hopper: matrix products by wgmma (PTX ISA, "Asynchronous
+ * warpgroup level matrix instructions").
+ *
+ * Three warpgroups: one copies keys and values (cp.async: pages are not boxes that TMA could
+ * fetch), two have 64 rows each. While the tensor cores multiply the weights with the values of a
+ * tile, and the queries with the keys of the next, the softmax of the next is computed as
+ * soon as its logits are there. Full and empty stages are told by mbarriers.
+ *
+ * Tiles lie in panels of 64 columns (128 bytes a row) in the 128-byte swizzle: chunk c of row r is at c ^ (r % 8).
+ */
+#pragma once
+
+#include "prefill.cuh"
+
+template <typename T, int DK, int DV, int HQ, int HKV> struct hopper_shape {
+	static constexpr int G = HQ / HKV;
+	static constexpr int rows = 128, tile = 128, stages = 2, threads = 384;
+	static constexpr int q_bytes = rows * DK * 2, k_bytes = tile * DK * 2, v_bytes = tile * DV * 2;
+	static constexpr int smem = q_bytes + stages * (k_bytes + v_bytes) + 1024;
+	static constexpr bool fits = smem <= 227 * 1024 && DV == 128 && sizeof(T) == 2;
+};
+
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+
+static __device__ __forceinline__ void bar_init(uint32_t bar, int count)
+{
+	asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" :: "r"(bar), "r"(count) : "memory");
+}
+
+static __device__ __forceinline__ void bar_arrive(uint32_t bar)
+{
+	asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" :: "r"(bar) : "memory");
+}
+
+static __device__ __forceinline__ void bar_wait(uint32_t bar, int phase)
+{
+	asm volatile("{\n.reg .pred p;\nagain:\n"
+		     "mbarrier.try_wait.parity.shared::cta.b64 p, [%0], %1;\n"
+		     "@p bra done;\nbra again;\ndone:\n}" :: "r"(bar), "r"(phase) : "memory");
+}
+
+/* What this thread wrote to shared memory is there for wgmma. */
+static __device__ __forceinline__ void proxy_fence(void)
+{
+	asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
+static __device__ __forceinline__ void wg_fence(void)
+{
+	asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+}
+
+static __device__ __forceinline__ void wg_commit(void)
+{
+	asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+
+template <int N> static __device__ __forceinline__ void wg_wait(void)
+{
+	asm volatile("wgmma.wait_group.sync.aligned %0;" :: "n"(N) : "memory");
+}
+
+/* Accumulators change behind the compiler's back: it is not to move their use over a wait. */
+static __device__ __forceinline__ void wg_hold(float *d)
+{
+	#pragma unroll
+	for (int i = 0; i < 64; i++)
+		asm volatile("" : "+f"(d[i]) :: "memory");
+}
+
+/*
+ * A matrix in the 128-byte swizzle. Columns along K: `lead` does not matter, 8 rows are 1024
+ * bytes. Rows along K (values): `lead` is from panel to panel.
+ */
+static __device__ __forceinline__ uint64_t wg_matrix(uint32_t at, uint32_t lead)
+{
+	return (uint64_t)(at >> 4 & 0x3fff) | (uint64_t)(lead >> 4) << 16 | (uint64_t)(1024 >> 4) << 32 |
+		(uint64_t)1 << 62;
+}
+
+#define WG_D4(d, i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
+#define WG_D16(d, i) WG_D4(d, i), WG_D4(d, i + 4), WG_D4(d, i + 8), WG_D4(d, i + 12)
+#define WG_D64(d) WG_D16(d, 0), WG_D16(d, 16), WG_D16(d, 32), WG_D16(d, 48)
+#define WG_REGS "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21," \
+	"%22,%23,%24,%25,%26,%27,%28,%29,%30,%31,%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43," \
+	"%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63}"
+
+/* d[64][128] = or += a b, both in shared memory, columns along K. */
+#define WG_QK(type) asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %66, 0;\n" \
+	"wgmma.mma_async.sync.aligned.m64n128k16.f32." type "." type " " WG_REGS ", %64, %65, p, 1, 1, 0, 0;\n}" : \
+	WG_D64(d) : "l"(a), "l"(b), "r"(add))
+/* d += a b, a in registers, b with its rows along K. */
+#define WG_PV(type) asm volatile("wgmma.mma_async.sync.aligned.m64n128k16.f32." type "." type " " WG_REGS \
+	", {%64,%65,%66,%67}, %68, 1, 1, 1, 1;" : WG_D64(d) : \
+	"r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b))
+
+static __device__ __forceinline__ void wg_qk(float *d, uint64_t a, uint64_t b, int add, ob_bfloat16)
+{
+	WG_QK("bf16");
+}
+
+static __device__ __forceinline__ void wg_qk(float *d, uint64_t a, uint64_t b, int add, ob_float16)
+{
+	WG_QK("f16");
+}
+
+static __device__ __forceinline__ void wg_pv(float *d, const uint32_t *a, uint64_t b, ob_bfloat16)
+{
+	WG_PV("bf16");
+}
+
+static __device__ __forceinline__ void wg_pv(float *d, const uint32_t *a, uint64_t b, ob_float16)
+{
+	WG_PV("f16");
+}
+
+#endif
+
+template <typename T, int DK, int DV, int HQ, int HKV, typename M>
+static __global__ void __launch_bounds__(384, 1)
+hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int batch, float scale)
+{
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+	using S = hopper_shape<T, DK, DV, HQ, HKV>;
+	extern __shared__ char raw[];
+	__shared__ __align__(8) uint64_t bars[4 * S::stages];
+	uint32_t qs = (smem_at(raw) + 1023) & ~1023u, ks = qs + S::q_bytes;
+	uint32_t vs = ks + S::stages * S::k_bytes, bar = smem_at(bars);
+	int group = threadIdx.x / 128, lane = threadIdx.x % 32, warp = threadIdx.x % 128 / 32;
+	auto kfull = [&](int s) { return bar + s * 8; };
+	auto vfull = [&](int s) { return bar + (S::stages + s) * 8; };
+	auto kempty = [&](int s) { return bar + (2 * S::stages + s) * 8; };
+	auto vempty = [&](int s) { return bar + (3 * S::stages + s) * 8; };
+	auto units = [&](int b) -> int64_t {
+		return (int64_t)((m.q_to(b) - m.q_from(b)) * S::G + S::rows - 1) / S::rows * HKV;
+	};
+	struct run mine = units_run<S::threads>(batch, units, gridDim.x - 1 - blockIdx.x, gridDim.x);
+
+	if (mine.from >= mine.to)
+		return;
+	int b = mine.b, head = (int)(mine.before % HKV), first = (int)(mine.before / HKV) * S::rows;
+	int q_from = m.q_from(b), q_len = m.q_to(b) - q_from, kv_len = m.kv_len(b);
+	int shift = kv_len - q_len, last_row = min(first + S::rows, q_len * S::G) - 1;
+	int seen = min(kv_len, last_row / S::G + shift + 1);
+	int tiles = seen > 0 ? (seen + S::tile - 1) / S::tile : 0;
+
+	if (threadIdx.x < 4 * S::stages)
+		bar_init(bar + threadIdx.x * 8, threadIdx.x < 2 * S::stages ? 128 : 256);
+	/* all bring the queries */
+	for (int i = threadIdx.x; i < S::rows * (DK / 8); i += S::threads) {
+		int r = i / (DK / 8), c = i % (DK / 8), row = first + r;
+		bool there = row < q_len * S::G;
+		int64_t at = there ? (int64_t)(q_from + row / S::G) * HQ + head * S::G + row % S::G : 0;
+
+		copy16(qs + c / 8 * (S::rows * 128) + r * 128 + ((c ^ r) & 7) * 16, q + at * DK + c * 8, there);
+	}
+	copy_commit();
+	copy_wait<0>();
+	proxy_fence();
+	__syncthreads();
+	if (group == 0) {
+		asm volatile("setmaxnreg.dec.sync.aligned.u32 24;");
+		int c = threadIdx.x % 8, r0 = threadIdx.x / 8, open = 0;
+		uint32_t due = 0;
+		/* what was copied before the last group is there: say so */
+		auto done = [&](uint32_t next) {
+			copy_commit();
+			if (open) {
+				copy_wait<1>();
+				proxy_fence();
+				bar_arrive(due);
+			}
+			open = 1;
+			due = next;
+		};
+
+		for (int t = 0; t < tiles; t++) {
+			int s = t % S::stages, phase = t / S::stages & 1;
+			int at[S::tile / 16];
+
+			#pragma unroll
+			for (int i = 0; i < S::tile / 16; i++) {
+				int n = t * S::tile + r0 + i * 16;
+
+				at[i] = n < seen ? (int)m.token(b, n) : -1;
+			}
+			bar_wait(kempty(s), phase ^ 1);
+			#pragma unroll
+			for (int i = 0; i < S::tile / 16; i++) {
+				int r = r0 + i * 16;
+				const T *from = k + ((int64_t)max(at[i], 0) * HKV + head) * DK + c * 8;
+				uint32_t to = ks + s * S::k_bytes + r * 128 + ((c ^ r) & 7) * 16;
+
+				#pragma unroll
+				for (int p = 0; p < DK / 64; p++)
+					copy16(to + p * (S::tile * 128), from + p * 64, at[i] >= 0);
+			}
+			done(kfull(s));
+			bar_wait(vempty(s), phase ^ 1);
+			#pragma unroll
+			for (int i = 0; i < S::tile / 16; i++) {
+				int r = r0 + i * 16;
+				const T *from = v + ((int64_t)max(at[i], 0) * HKV + head) * DV + c * 8;
+				uint32_t to = vs + s * S::v_bytes + r * 128 + ((c ^ r) & 7) * 16;
+
+				#pragma unroll
+				for (int p = 0; p < DV / 64; p++)
+					copy16(to + p * (S::tile * 128), from + p * 64, at[i] >= 0);
+			}
+			done(vfull(s));
+		}
+		if (open) {
+			copy_wait<0>();
+			proxy_fence();
+			bar_arrive(due);
+		}
+		return;
+	}
+	asm volatile("setmaxnreg.inc.sync.aligned.u32 240;");
+	int base = (group - 1) * 64 + warp * 16 + lane / 4;	/* of this thread's two rows */
+	float o[64] = {}, s[64], mx[2] = { -INFINITY, -INFINITY }, l[2] = {}, keep[2];
+	uint32_t p[32];
+	uint32_t mine_q = qs + (group - 1) * 64 * 128;
+	auto logits = [&](int t) {
+		uint32_t at = ks + t % S::stages * S::k_bytes;
+
+		#pragma unroll
+		for (int i = 0; i < DK / 16; i++)
+			wg_qk(s, wg_matrix(mine_q + i / 4 * (S::rows * 128) + i % 4 * 32, 16),
+			      wg_matrix(at + i / 4 * (S::tile * 128) + i % 4 * 32, 16), i > 0, T());
+		wg_commit();
+	};
+	auto values = [&](int t) {
+		uint32_t at = vs + t % S::stages * S::v_bytes;
+
+		#pragma unroll
+		for (int i = 0; i < S::tile / 16; i++)
+			wg_pv(o, p + i * 4, wg_matrix(at + i * 2048, S::tile * 128), T());
+		wg_commit();
+	};
+	/* weights of tile t in s; what there was so far is to shrink by keep */
+	auto softmax = [&](int t) {
+		bool edge = (t + 1) * S::tile > first / S::G + shift + 1 || (t + 1) * S::tile > seen;
+
+		#pragma unroll
+		for (int h = 0; h < 2; h++) {
+			int limit = min(seen, (first + base + h * 8) / S::G + shift + 1) - t * S::tile;
+			float top = mx[h], sum = 0, by;
+
+			#pragma unroll
+			for (int n = 0; n < 16; n++)
+				#pragma unroll
+				for (int e = 0; e < 2; e++) {
+					float &x = s[n * 4 + h * 2 + e];
+
+					if (edge && n * 8 + lane % 4 * 2 + e >= limit)
+						x = -INFINITY;
+					top = fmaxf(top, x);
+				}
+			top = fmaxf(top, __shfl_xor_sync(~0u, top, 1));
+			top = fmaxf(top, __shfl_xor_sync(~0u, top, 2));
+			keep[h] = top == -INFINITY ? 1 : exp2f((mx[h] - top) * scale);
+			by = top == -INFINITY ? 0 : top * scale;
+			#pragma unroll
+			for (int n = 0; n < 16; n++)
+				#pragma unroll
+				for (int e = 0; e < 2; e++) {
+					float &x = s[n * 4 + h * 2 + e];
+
+					x = exp2f(fmaf(x, scale, -by));
+					sum += x;
+				}
+			l[h] = l[h] * keep[h] + sum;
+			mx[h] = top;
+		}
+	};
+	auto pack = [&]() {
+		#pragma unroll
+		for (int i = 0; i < 8; i++)
+			#pragma unroll
+			for (int j = 0; j < 4; j++)
+				p[i * 4 + j] = pack2<T>(s[i * 8 + j / 2 * 4 + j % 2 * 2],
+							s[i * 8 + j / 2 * 4 + j % 2 * 2 + 1]);
+	};
+	/* no branch between the start of products and their end: ptxas would run them one by one */
+	if (tiles > 0) {
+		bar_wait(kfull(0), 0);
+		wg_fence();
+		logits(0);
+		wg_wait<0>();
+		wg_hold(s);
+		bar_arrive(kempty(0));
+		softmax(0);
+		pack();
+	}
+	for (int t = 0; t + 1 < tiles; t++) {
+		bar_wait(kfull((t + 1) % S::stages), (t + 1) / S::stages & 1);
+		bar_wait(vfull(t % S::stages), t / S::stages & 1);
+		wg_fence();
+		logits(t + 1);
+		values(t);
+		wg_wait<1>();
+		wg_hold(s);
+		bar_arrive(kempty((t + 1) % S::stages));
+		softmax(t + 1);
+		wg_wait<0>();
+		wg_hold(o);
+		bar_arrive(vempty(t % S::stages));
+		#pragma unroll
+		for (int i = 0; i < 64; i++)
+			o[i] *= keep[i % 4 / 2];
+		pack();
+	}
+	if (tiles > 0) {
+		bar_wait(vfull((tiles - 1) % S::stages), (tiles - 1) / S::stages & 1);
+		wg_fence();
+		values(tiles - 1);
+		wg_wait<0>();
+		wg_hold(o);
+	}
+	#pragma unroll
+	for (int h = 0; h < 2; h++) {
+		int row = first + base + h * 8;
+		float sum = l[h], inv;
+		int64_t at = (int64_t)(q_from + row / S::G) * HQ + head * S::G + row % S::G;
+
+		sum += __shfl_xor_sync(~0u, sum, 1);
+		sum += __shfl_xor_sync(~0u, sum, 2);
+		inv = sum > 0 ? 1 / sum : 0;
+		if (row >= q_len * S::G)
+			continue;
+		#pragma unroll
+		for (int n = 0; n < DV / 8; n++)
+			*(uint32_t *)(out + at * DV + n * 8 + lane % 4 * 2) =
+				pack2<T>(o[n * 4 + h * 2] * inv, o[n * 4 + h * 2 + 1] * inv);
+		if (lane % 4 == 0)
+			lse[at] = sum > 0 ? mx[h] * scale + log2f(sum) : -INFINITY;
+	}
+#endif
+}
+
+/* wgmma where there is, and where it pays; else prefill(). */
+template <typename T, int DK, int DV, int HQ, int HKV, typename M>
+static int prefill_best(const T *q, const T *k, const T *v, T *out, float *lse, M m, int batch,
+			int64_t total_q, double sm_scale, cudaStream_t stream)
+{
+	using S = hopper_shape<T, DK, DV, HQ, HKV>;
+	static int major;
+	int dev = 0;
+
+	if (!major) {
+		cudaGetDevice(&dev);
+		cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, dev);
+	}
+	if constexpr (S::fits)
+		if (major == 9 && sm_scale > 0) {
+			static int ready;
+			auto kernel = hopper_kernel<T, DK, DV, HQ, HKV, M>;
+			int64_t blocks = ((total_q * S::G + S::rows - 1) / S::rows + batch) * HKV;
+
+			if (!ready)
+				cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+						     S::smem);
+			ready = 1;
+			if (total_q)
+				kernel<<<(unsigned)blocks, S::threads, S::smem, stream>>>(q, k, v, out, lse,
+						m, batch, (float)(sm_scale * 1.4426950408889634));
+			return cudaGetLastError();
+		}
+	return prefill<T, DK, DV, HQ, HKV>(q, k, v, out, lse, m, batch, total_q, sm_scale, stream);
+}
