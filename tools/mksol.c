@@ -220,7 +220,7 @@ static json_t *spec(void)
 {
 	return json_pack("{s:s, s:[s], s:s, s:[s], s:b, s:s}", "language", "cuda",
 			 "target_hardware", "cuda", "entry_point",
-			 "tvm_ffi.cc::run", "dependencies", "cublas",
+			 "tvm_ffi.cu::run", "dependencies", "cublas",
 			 "destination_passing_style", true, "binding", "tvm-ffi");
 }
 
@@ -229,7 +229,7 @@ static void make_solution(const char *op, const char *name)
 	char *path = text("%s/definitions/%s/%s.json", dataset, op, name);
 	struct wl_target t = { .op = op, .name = name };
 	char *cu, *dir = text("%s/src/%s", to, name), *source, *axes, *binding;
-	char *binding_path = text("%s/parts/tvm_ffi.cc", kernels_dir);
+	char *binding_path = text("%s/parts/tvm_ffi.cu", kernels_dir);
 	json_t *sources = json_array(), *seen = json_array(), *solution;
 	struct strbuf body = STRBUF_INIT;
 
@@ -259,7 +259,7 @@ static void make_solution(const char *op, const char *name)
 	axes = axes_header(t.def, t.map.params, body.buf, name);
 	add_source(sources, dir, "axes.h", axes);
 	strbuf_addstr(&rules, "\n");
-	json_array_append_new(sources, json_pack("{s:s, s:s}", "path", "tvm_ffi.cc",
+	json_array_append_new(sources, json_pack("{s:s, s:s}", "path", "tvm_ffi.cu",
 						 "content", binding));
 	free(path);
 	path = text("onboard_cuda_%s", name);

@@ -355,18 +355,23 @@ static int prefill_best(const T *q, const T *k, const T *v, T *out, float *lse, 
 	}
 	if constexpr (S::fits)
 		if (major == 9 && sm_scale > 0) {
-			static int ready;
+			static int ready, empty;
 			auto kernel = hopper_kernel<T, DK, DV, HQ, HKV, M>;
+			cudaFuncAttributes has;
 			int64_t blocks = ((total_q * S::G + S::rows - 1) / S::rows + batch) * HKV;
 
-			if (!ready)
+			if (!ready) {
 				cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
 						     S::smem);
+				/* compiled for sm_90 and not for sm_90a, it has no body and no barriers */
+				empty = cudaFuncGetAttributes(&has, kernel) || has.sharedSizeBytes == 0;
+			}
 			ready = 1;
-			if (total_q)
+			if (total_q && !empty)
 				kernel<<<(unsigned)blocks, S::threads, S::smem, stream>>>(q, k, v, out, lse,
 						m, batch, (float)(sm_scale * 1.4426950408889634));
-			return cudaGetLastError();
+			if (!empty)
+				return cudaGetLastError();
 		}
 	return prefill<T, DK, DV, HQ, HKV>(q, k, v, out, lse, m, batch, total_q, sm_scale, stream);
 }

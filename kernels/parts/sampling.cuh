@@ -15,8 +15,7 @@
 
 #include <cooperative_groups.h>
 
-/* Each bin four times, side by side: neighbours in a warp do not wait for each other. */
-enum { SAMPLE_THREADS = 1024, SAMPLE_BINS = 1024, SAMPLE_COPIES = 4 };
+enum { SAMPLE_THREADS = 1024, SAMPLE_BINS = 1024 };
 
 struct sample_args {
 	const float *probs;
@@ -86,7 +85,7 @@ static __global__ void __launch_bounds__(SAMPLE_THREADS, 1) sample_kernel(sample
 {
 	using S = sample_shape<CLUSTER, VOCAB>;
 	namespace cg = cooperative_groups;
-	__shared__ __align__(16) unsigned bins[SAMPLE_BINS * SAMPLE_COPIES];
+	__shared__ unsigned bins[SAMPLE_BINS];
 	__shared__ unsigned long long warps[32], mine, chosen[2];
 	__shared__ unsigned sums[32];
 	int rank = CLUSTER > 1 ? blockIdx.x % CLUSTER : 0, row = blockIdx.x / CLUSTER;
@@ -147,7 +146,7 @@ static __global__ void __launch_bounds__(SAMPLE_THREADS, 1) sample_kernel(sample
 			int shift = 20 - level * 10;
 			unsigned long long above, total, here;
 
-			for (int i = threadIdx.x; i < SAMPLE_BINS * SAMPLE_COPIES; i += SAMPLE_THREADS)
+			for (int i = threadIdx.x; i < SAMPLE_BINS; i += SAMPLE_THREADS)
 				bins[i] = 0;
 			__syncthreads();
 			each([&](float p) {
@@ -155,18 +154,13 @@ static __global__ void __launch_bounds__(SAMPLE_THREADS, 1) sample_kernel(sample
 
 				if (bits && bits < 0x40000000 && bits >= floor &&
 				    (level == 0 || bits >> (shift + 10) == prefix))
-					atomicAdd(&bins[(bits >> shift & 1023) * SAMPLE_COPIES +
-							threadIdx.x % SAMPLE_COPIES],
-						  by_mass ? sample_mass(p) : 1);
+					atomicAdd(&bins[bits >> shift & 1023], by_mass ? sample_mass(p) : 1);
 			});
 			sync();
 			/* the cluster's, from the top: thread t has bin 1023 - t */
 			here = 0;
-			for (int r = 0; r < CLUSTER; r++) {
-				uint4 c = ((const uint4 *)peer(bins, r))[SAMPLE_BINS - 1 - threadIdx.x];
-
-				here += (unsigned long long)c.x + c.y + c.z + c.w;
-			}
+			for (int r = 0; r < CLUSTER; r++)
+				here += peer(bins, r)[SAMPLE_BINS - 1 - threadIdx.x];
 			above = sample_scan(here, warps, &total);
 			if (threadIdx.x == 0)
 				chosen[0] = ~0ull;

@@ -1,5 +1,5 @@
 /*
- * tvm_ffi.cc - onboard_run() as flashinfer-bench calls a CUDA solution: a packed
+ * tvm_ffi.cu - onboard_run() as flashinfer-bench calls a CUDA solution: a packed
  * function of TVM FFI, inputs then outputs (destination passing). Goes into
  * the Solution JSON; evalwl loads the shared object without it.
  */
