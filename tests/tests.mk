@@ -62,7 +62,7 @@ fuzz-corpus: $(fuzzers)
 check-asan-inner: all $(units) fuzz-corpus $B/bin/rehearse-hub
 	@for u in $(units); do CMOCKA_MESSAGE_OUTPUT=TAP $$u || exit 1; done; \
 	ASAN_OPTIONS=detect_leaks=0 SANITIZE=1 $(test_env) $(BATS) tests/cli/tools.bats tests/cli/pipeline.bats tests/cli/checkset.bats \
-	tests/cli/dumpwl.bats tests/cli/coverage.bats && \
+	tests/cli/dumpwl.bats tests/cli/coverage.bats tests/cli/evalwl.bats && \
 	ASAN_OPTIONS=detect_leaks=0 SANITIZE=1 $(test_env) $(BATS) -f 'sent once|tokens|bad input|same requests' tests/cli/publish.bats tests/cli/simserve.bats
 
 # a Python environment of PyPI's packages, for the peers only

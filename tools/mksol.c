@@ -152,18 +152,17 @@ static char *axes_header(const json_t *def, const json_t *params,
 	return strbuf_detach(&sb);
 }
 
-/* Its own .cu, or that of what it extends; NULL. */
+/*
+ * Its own .cu; NULL. That of what it extends would compute something else: a
+ * window or sinks change the result and not always the inputs.
+ */
 static char *source_path(const struct kernel_template *t)
 {
-	size_t i;
+	char *path = text("%s.cu", t->bases[0]);
 
-	for (i = 0; i < t->nbases; i++) {
-		char *path = text("%s.cu", t->bases[i]);
-
-		if (!access(path, R_OK))
-			return path;
-		free(path);
-	}
+	if (!access(path, R_OK))
+		return path;
+	free(path);
 	return NULL;
 }
 

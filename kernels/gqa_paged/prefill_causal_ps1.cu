@@ -1,0 +1,1 @@
+#include "gqa_prefill.cuh"

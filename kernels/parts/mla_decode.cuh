@@ -1,0 +1,35 @@
+/* mla_decode.cuh - One query token a request over a paged latent cache. */
+#pragma once
+
+#include "mla.cuh"
+
+struct decode_map {
+	const int *indptr, *indices, *last;
+
+	__device__ int len(int b) const
+	{
+		int pages = indptr[b + 1] - indptr[b];
+
+		return pages <= 0 ? 0 : last ? (pages - 1) * AX_page_size + last[b] :
+			pages * AX_page_size;
+	}
+	__device__ int64_t token(int b, int n) const
+	{
+		return (int64_t)indices[indptr[b] + n / AX_page_size] * AX_page_size +
+			n % AX_page_size;
+	}
+	__device__ bool there(int, int) const { return true; }
+};
+
+extern "C" size_t onboard_workspace(const struct ob_arg *arg)
+{
+	return mla_workspace(DIM(q_nope, 0));
+}
+
+extern "C" int onboard_run(const struct ob_arg *arg, void *workspace, void *stream)
+{
+	mla_args a = MLA_ARGS;
+	decode_map m = { TENSOR(kv_indptr), TENSOR(kv_indices), MLA_LAST };
+
+	return mla_run(a, m, workspace, (cudaStream_t)stream);
+}

@@ -1,0 +1,57 @@
+/* mla_prefill.cuh - latent attention of a prefill: each query token is a row that sees its request up to itself. */
+#pragma once
+
+#include "mla.cuh"
+
+struct prefill_map {
+	const int *qo, *indptr, *indices, *last;
+	int requests;
+
+	/* the request of a token: bisection, a handful of cached reads */
+	__device__ int request(int row) const
+	{
+		int lo = 0, hi = requests;
+
+		while (hi - lo > 1) {
+			int mid = (lo + hi) / 2;
+
+			if (qo[mid] <= row)
+				lo = mid;
+			else
+				hi = mid;
+		}
+		return lo;
+	}
+	__device__ int len(int row) const
+	{
+		int b = request(row), pages = indptr[b + 1] - indptr[b], kv, n;
+
+		if (pages <= 0 || row >= qo[b + 1])
+			return 0;
+		kv = last ? (pages - 1) * AX_page_size + last[b] : pages * AX_page_size;
+		n = kv - (qo[b + 1] - 1 - row);
+		return n > 0 ? n : 0;
+	}
+	__device__ int64_t token(int row, int n) const
+	{
+		int b = request(row);
+
+		return (int64_t)indices[indptr[b] + n / AX_page_size] * AX_page_size +
+			n % AX_page_size;
+	}
+	__device__ bool there(int, int) const { return true; }
+};
+
+extern "C" size_t onboard_workspace(const struct ob_arg *arg)
+{
+	return mla_workspace(DIM(q_nope, 0));
+}
+
+extern "C" int onboard_run(const struct ob_arg *arg, void *workspace, void *stream)
+{
+	mla_args a = MLA_ARGS;
+	prefill_map m = { TENSOR(qo_indptr), TENSOR(kv_indptr), TENSOR(kv_indices), MLA_LAST,
+		(int)DIM(qo_indptr, 0) - 1 };
+
+	return mla_run(a, m, workspace, (cudaStream_t)stream);
+}
