@@ -317,7 +317,9 @@ traces: all $B/eval/libevalcuda.so
 	@$(evalwl) $(evaluated)
 #:   bench-gpu    the same on new traces, and a table: time, bandwidth, against FlashInfer
 bench-gpu: kernels
-	@$(evalwl) --traces=$T/bench/traces --again --graph --planned $(evaluated); scripts/gpu-table $(dataset) $T/bench/traces
+	@if [ -z '$(has_gpu)' ]; then printf '%s\n' $(evaluated) | sort >$T/gpu/not-run.txt; \
+		echo "  compiled for $(GPU_ARCHS:%=sm_%): $(words $(solutions)) kernels; not run, no GPU here: $$(wc -l <$T/gpu/not-run.txt) definitions ($T/gpu/not-run.txt)" >&2; \
+	else $(evalwl) --traces=$T/bench/traces --again --graph --planned $(evaluated); scripts/gpu-table $(dataset) $T/bench/traces; fi
 
 include tests/tests.mk
 
