@@ -302,8 +302,8 @@ static void check_traces(const struct pr *p, const json_t *k,
 
 		missing += !uuid || !json_object_get(seen, uuid);
 	}
-	strbuf_addf(&mend, "flashinfer-bench run --local %s/flashinfer-trace"
-		    " --definitions %s, where there is a GPU", p->root, name);
+	strbuf_addf(&mend, "make traces DEFINITIONS=%s"
+		    " EVAL_FLAGS=--solutions=baseline, where there is a GPU", name);
 	if (!n)
 		why = "there are none";
 	pr_check(checks, "Eval traces", n && !bad && !missing, mend.buf,
