@@ -20,6 +20,8 @@ pack   = x$(subst $(space),_,$(strip $1))
 same   = $(filter $(call pack,$1),$(call pack,$2))
 # A file whose text is the value of variables; its rule runs when they differ.
 vars   = $(if $(call same,$(file <$1),$2),,FORCE)
+# where a script's output waits until it is whole: kill -9 leaves no half target
+half   = $(@D)/.$(@F).tmp
 phase  = $(filter $1,$(subst $(comma),$(space),$(PHASES)))
 
 all: $(tools:%=$B/bin/%)
@@ -194,7 +196,7 @@ $(MODELS:%=workloads-%): workloads-%: $(run)/%/plan.json
 # reference tests of what is new, where PYTHON has PyTorch; their output
 # stands in the pull request
 $(call each,reftests.json): $(run)/%/reftests.json: $(run)/%/definitions.json scripts/reftests
-	$(call say,REFTESTS) scripts/reftests '$(PYTHON)' $T/flashinfer-trace $(run)/$* >$@
+	$(call say,REFTESTS) scripts/reftests '$(PYTHON)' $T/flashinfer-trace $(run)/$* >$(half); mv $(half) $@
 #:   reftests     run the reference tests of each MODEL again
 reftests: $(if $(strip $(MODELS)),,need-model)
 	@rm -f $(call each,reftests.json); $(MAKE) $(call each,reftests.json)
@@ -203,7 +205,7 @@ reftests: $(if $(strip $(MODELS)),,need-model)
 # baselines of what was collected, measured where there is a GPU
 $(call each,traces.json): $(run)/%/traces.json: $(run)/%/sessions.json scripts/run-traces $B/bin/evalwl $B/bin/evalrun
 	$(call say,TRACES) scripts/run-traces $T/flashinfer-trace $(run)/$* '$(PYTHON)' $B/bin/evalwl $(failed) \
-		--dataset=$T/flashinfer-trace --cache=$T/eval --python='$(PYTHON)' $(EVAL_FLAGS) >$@
+		--dataset=$T/flashinfer-trace --cache=$T/eval --python='$(PYTHON)' $(EVAL_FLAGS) >$(half); mv $(half) $@
 
 page := $T/flashinfer-bench/docs/model_coverage.mdx
 $(call each,outbox.json): $(run)/%/outbox.json: $(run)/%/sessions.json $(run)/%/issues.sent $(run)/%/reftests.json $(run)/%/traces.json $(run)/%/possible.json $(wildcard $(page)) $B/bin/mkpr
@@ -270,7 +272,7 @@ $(call each,possible.json): $(run)/%/possible.json: $(run)/%/serving.json $(kern
 	$(call say,SHAPES) if [ -e $(run)/$*/config.json ]; then \
 		printf '{"tp":[1,2,4,8,16,32],"ep":[1,2,4,8,16,32,64],"page_sizes":[1,16,32,64]}' | \
 		$B/bin/needed $(failed) --kernels=kernels --config=$(run)/$*/config.json --serving=- -o $@; \
-		else printf '{"kernels": []}\n' >$@; fi
+		else printf '{"kernels": []}\n' >$(half); mv $(half) $@; fi
 $(call each,coverage.mdx): $(run)/%/coverage.mdx: $(run)/%/sessions.json $(run)/%/possible.json $T/index/flashinfer_bench.json $B/bin/coverage
 	$(call say,COVERAGE) $B/bin/coverage $(failed) --run=$(run)/$* --index=$T/index/flashinfer_trace.json \
 		--possible=$(run)/$*/possible.json --page=$(page) --report=$(run)/$*/coverage.json -o $@
