@@ -316,13 +316,19 @@ static void finish(const struct sim_requests *r, const char *dumps)
 		.definitions = json_object_get(session, "definitions"),
 		.write = true };
 	char *path = in_dir("session.json");
-	json_t *report, *o;
+	json_t *report, *o, *v;
+	const char *name;
 	int code;
 
 	report = session_dumpwl(&d, &code, &err);
 	if (!report)
 		die(code, "%s", err.buf);
 	note(r, report);
+	/* what of it was there already is no part of the result: a run that was killed wrote it */
+	json_object_foreach(json_object_get(report, "definitions"), name, v) {
+		json_object_del(v, "added");
+		json_object_del(v, "kept");
+	}
 	o = json_pack("{s:O, s:s, s:s, s:I, s:I, s:O, s:O}", "name",
 		      json_object_get(session, "name"), "status", "done",
 		      "engine", "sim", "steps", (json_int_t)steps, "calls",
