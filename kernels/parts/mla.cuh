@@ -21,10 +21,13 @@ struct mla_shape {
 	static constexpr int tile = 64, warps = 8, threads = 256;
 	static constexpr int row = K * 2, chunks = row / 16;
 	static constexpr int kv_bytes = tile * row, q_bytes = 16 * row;
-	static constexpr int stages = 2;
 	static constexpr int p_row = tile * 2 + 16;	/* padded: no bank conflicts */
 	static constexpr int p_bytes = 16 * p_row;
-	static constexpr int smem = stages * kv_bytes + q_bytes + p_bytes + 16 * 4 * (2 * warps + 4);
+	/* two tiles in flight where that much shared memory is (not on sm_80), else one */
+	static constexpr int smem(int stages)
+	{
+		return stages * kv_bytes + q_bytes + p_bytes + 16 * 4 * (2 * warps + 4);
+	}
 	static constexpr int cols = CKV / warps;	/* a warp's share of the output */
 	static constexpr int partial = 16 * (CKV + 2);
 	static_assert(CKV % 128 == 0 && K % 64 == 0, "ckv of whole 128s, ckv + kpe of 64s");
@@ -107,13 +110,13 @@ static __device__ void mla_copy_q(const mla_args &a, int b, int hb, uint32_t to)
 	}
 }
 
-template <typename M>
+template <int STAGES, typename M>
 static __global__ void __launch_bounds__(mla_shape::threads, 1)
 mla_kernel(mla_args a, M m)
 {
 	using S = mla_shape;
 	extern __shared__ __align__(128) char smem[];
-	char *q = smem + S::stages * S::kv_bytes, *p_at = q + S::q_bytes;
+	char *q = smem + STAGES * S::kv_bytes, *p_at = q + S::q_bytes;
 	float *wmax = (float *)(p_at + S::p_bytes), *wsum = wmax + 16 * S::warps;
 	int lane = threadIdx.x % 32, warp = threadIdx.x / 32, stage = 0;
 	uint32_t base = smem_at(smem), qs = smem_at(q), ps = smem_at(p_at);
@@ -147,18 +150,20 @@ mla_kernel(mla_args a, M m)
 	put.left = mine.to - mine.from;
 	get = put;
 	mla_copy_q(a, get.b, get.hb, qs);
-	mla_copy(a, m, put, base);
-	mla_next(m, put);
+	if (STAGES == 2) {
+		mla_copy(a, m, put, base);
+		mla_next(m, put);
+	}
 	copy_commit();
 	while (get.left > 0) {
 		uint32_t kv = base + stage * S::kv_bytes;
 
 		if (put.left > 0) {
-			mla_copy(a, m, put, base + (stage ^ 1) * S::kv_bytes);
+			mla_copy(a, m, put, base + (STAGES == 2 ? stage ^ 1 : 0) * S::kv_bytes);
 			mla_next(m, put);
 		}
 		copy_commit();
-		copy_wait<1>();
+		copy_wait<STAGES - 1>();
 		__syncthreads();
 		if (fresh) {
 			#pragma unroll
@@ -232,7 +237,7 @@ mla_kernel(mla_args a, M m)
 				mma(o[i * 2 + 1], pa, f[2], f[3], ob_bfloat16());
 			}
 		}
-		stage ^= 1;
+		stage = STAGES == 2 ? stage ^ 1 : 0;
 		if (get.t + 1 < get.tiles && get.left > 1) {
 			mla_next(m, get);
 			__syncthreads();
@@ -352,16 +357,25 @@ static inline size_t mla_workspace(int64_t rows)
 template <typename M>
 static int mla_run(mla_args a, M m, void *workspace, cudaStream_t stream)
 {
-	static int ready;
+	static int stages;
+	int dev = 0, most = 0;
 
-	if (!ready)
-		cudaFuncSetAttribute(mla_kernel<M>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-				     mla_shape::smem);
-	ready = 1;
+	if (!stages) {
+		cudaGetDevice(&dev);
+		cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, dev);
+		stages = most >= mla_shape::smem(2) + 1024 ? 2 : 1;
+		cudaFuncSetAttribute(mla_kernel<2, M>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+				     mla_shape::smem(2));
+		cudaFuncSetAttribute(mla_kernel<1, M>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+				     mla_shape::smem(1));
+		cudaGetLastError();
+	}
 	a.partial = (float *)workspace;
 	a.parts = (int2 *)(a.partial + (size_t)mla_blocks() * 2 * mla_shape::partial);
-	if (a.rows)
-		mla_kernel<<<mla_blocks(), mla_shape::threads, mla_shape::smem, stream>>>(a, m);
+	if (a.rows && stages == 2)
+		mla_kernel<2><<<mla_blocks(), mla_shape::threads, mla_shape::smem(2), stream>>>(a, m);
+	else if (a.rows)
+		mla_kernel<1><<<mla_blocks(), mla_shape::threads, mla_shape::smem(1), stream>>>(a, m);
 	for (int64_t row = 0; row < a.rows; row += 65535) {
 		mla_args some = a;
 
