@@ -306,7 +306,7 @@ need-nvcc:
 mksol = $B/bin/mksol --dataset=$(dataset) --to=$T/gpu $(DEFINITIONS)
 #:   kernels      our CUDA kernels for the definitions of the dataset clone, compiled (GPU_ARCHS=)
 kernels: need-nvcc $B/bin/mksol $B/eval/libevalcuda.so $(if $(DATASET),,$T/repos.json)
-	@$(mksol); $(MAKE) kernels-inner; [ ! -s $T/gpu/none.txt ] || echo "  no kernel of ours: $$(wc -l <$T/gpu/none.txt) definitions ($T/gpu/none.txt)" >&2
+	@$(mksol); $(MAKE) -k kernels-inner; [ ! -s $T/gpu/none.txt ] || echo "  no kernel of ours: $$(wc -l <$T/gpu/none.txt) definitions ($T/gpu/none.txt)" >&2
 -include $(wildcard $T/gpu/kernels.mk)
 kernels-inner: $(solutions)
 $(solutions): $T/gpu/lib/onboard_cuda_%.so:

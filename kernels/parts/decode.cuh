@@ -2,7 +2,7 @@
  * decode.cuh - attention of one query token a request over a paged KV cache
  * (GQA, MHA), split over the KV length.
  *
- * Bound by reading the cache once. All (request, KV head) pairs are cut into tiles of 64
+ * Bound by reading the cache once. All (request, KV head) pairs are cut into tiles of 64 or 32
  * tokens, and every block takes an equal run of tiles, whatever requests they belong to;
  * copies of the next tiles are in flight while one is computed on, across
  * requests too. What a block has of a pair that other blocks share goes to
@@ -19,7 +19,8 @@ struct decode_shape {
 	static constexpr int GB = G < 16 ? G : 16;		/* heads a block row */
 	static constexpr int HB = (G + 15) / 16;
 	static constexpr int pairs = KV * HB;			/* of a request */
-	static constexpr int tile = 64, warps = 4, threads = 128;
+	/* 16 tokens a warp; half as many where a row is long: sm_80 has 163 KiB */
+	static constexpr int warps = D <= 128 ? 4 : 2, tile = warps * 16, threads = warps * 32;
 	static constexpr int row = D * 2, chunks = row / 16;
 	static constexpr int q_bytes = (GB + 1) * row;		/* and a row of zeros */
 	static constexpr int stage = 2 * tile * row + q_bytes;
@@ -29,6 +30,7 @@ struct decode_shape {
 	static constexpr int per_sm = 2 * (smem + 1024) <= 227 * 1024 ? 2 : 1;
 	static constexpr int partial = GB * (D + 2);		/* floats */
 	static_assert(D % 64 == 0 && D <= 256, "head_dim 64, 128, 192 or 256");
+	static_assert(smem <= 163 * 1024, "sm_80 has that much shared memory");
 	static_assert(G % GB == 0, "groups of up to 16, or multiples of 16");
 };
 

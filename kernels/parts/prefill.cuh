@@ -5,7 +5,7 @@
  * A block takes 128 rows of a request and KV head; the query heads that share the
  * KV head are packed with the tokens, so that its keys are read once for
  * all of them. Four warps of 32 rows; keys and values go through shared
- * memory in tiles of 64, two of them in flight. The online softmax is in base 2.
+ * memory in tiles of 64 (32 where a row is long), two of them in flight. The online softmax is in base 2.
  */
 #pragma once
 
@@ -13,12 +13,13 @@
 
 template <typename T, int DK, int DV, int HQ, int HKV> struct prefill_shape {
 	static constexpr int G = HQ / HKV;
-	static constexpr int rows = 128, tile = 64, warps = 4, threads = 128;
+	static constexpr int rows = 128, tile = DK + DV <= 320 ? 64 : 32, warps = 4, threads = 128;
 	static constexpr int krow = DK * 2, vrow = DV * 2;
 	static constexpr int q_bytes = rows * krow, k_bytes = tile * krow, v_bytes = tile * vrow;
 	static constexpr int stages = 2;
 	static constexpr int smem = q_bytes + stages * (k_bytes + v_bytes);
 	static_assert(DK % 64 == 0 && DV % 64 == 0, "head dims of whole 64s");
+	static_assert(smem <= 163 * 1024, "sm_80 has that much shared memory");
 };
 
 template <int CHUNKS>
