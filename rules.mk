@@ -152,9 +152,15 @@ $(call each,issues.json): $(run)/%/issues.json: $(run)/%/kernels.json $(kernel_f
 $(call each,issues.sent): $(run)/%/issues.sent: $(run)/%/issues.json $(run)/%/submit.vars
 	$(call say,SEND) $(MKPR) --send=$< $(no_submit) --no-fail --open=$(run)/$*/issues.open -o $@ >&2
 
-$(call each,definitions.json): $(run)/%/definitions.json: $(run)/%/kernels.json $(run)/%/issues.sent $(kernel_files) $B/bin/mkdef $$(wildcard $(run)/$$*/url/*.issue)
-	$(call say,MKDEF) $B/bin/mkdef $(failed) --kernels=kernels --ours=$T/definitions \
-		--dataset=$T/flashinfer-trace --list=$(run)/$*/definitions.list -o $@ $<
+# the short pass of an engine that has FlashInfer write its own Definitions
+# (FLASHINFER_TRACE_DUMP=1); without a real engine there is none
+$(call each,traced): $(run)/%/traced: $(run)/%/kernels.json $(run)/%/engine.vars $T/index/flashinfer_trace.json scripts/trace-pass $B/bin/collect $B/bin/plan-sessions $B/bin/mkdef
+	$(plus)$(if $(filter sglang,$(engine)),$(call say,TRACE) $B/bin/plan-sessions $(failed) --kernels=kernels --index=$T/index --make=$(run)/$*/trace.mk -o $(run)/$*/trace.json $(run)/$*/kernels.json; \
+		scripts/trace-pass $(run)/$* '$(mkdef)' S=trace LAUNCHER='$(LAUNCHER)' COLLECT="$(collect_sglang) --trace";,@)touch $@
+
+mkdef = $B/bin/mkdef --kernels=kernels --ours=$T/definitions --dataset=$T/flashinfer-trace
+$(call each,definitions.json): $(run)/%/definitions.json: $(run)/%/kernels.json $(run)/%/traced $(run)/%/issues.sent $(kernel_files) $B/bin/mkdef $$(wildcard $(run)/$$*/url/*.issue)
+	$(call say,MKDEF) $(mkdef) $(failed) --list=$(run)/$*/definitions.list -o $@ $<
 
 # the draft patches of phase 3; asked again until they are merged
 $(call each,sglang.json): $(run)/%/sglang.json: $(run)/%/definitions.json $T/index/flashinfer_trace.json $(kernel_files) $B/bin/mkpr
@@ -174,8 +180,9 @@ engine  := $(if $(SKIP_WORKLOAD),none,$(if $(filter-out auto,$(ENGINE)),$(ENGINE
 	$(if $(has_gpu),$(shell $(PYTHON) -c 'import importlib.util as i; print("y" if i.find_spec("sglang") else "")' 2>/dev/null)),sglang,sim))))
 $(if $(filter-out none sim sglang,$(engine)),$(error onboard: ENGINE=$(ENGINE): it is auto, sglang, sim or none))
 engine_args = --kernels=kernels --dataset=$T/flashinfer-trace --config=$(run)/$*/config.json
-engine_sglang = S=sessions LAUNCHER='$(LAUNCHER)' COLLECT="$B/bin/collect $(engine_args) \
-	--model=$(or $(MODEL_PATH),$$(jq -r '.hf_repo_id // empty' $(run)/$*/serving.json)) $(if $(SERVER),--server='$(SERVER)') $(COLLECT_FLAGS)"
+collect_sglang = $B/bin/collect $(engine_args) \
+	--model=$(or $(MODEL_PATH),$$(jq -r '.hf_repo_id // empty' $(run)/$*/serving.json)) $(if $(SERVER),--server='$(SERVER)') $(COLLECT_FLAGS)
+engine_sglang = S=sessions LAUNCHER='$(LAUNCHER)' COLLECT="$(collect_sglang)"
 engine_sim = S=sim LAUNCHER= COLLECT="$B/bin/simserve $(engine_args) --to=$T/sim-trace/$* $(SIM_FLAGS)"
 $(foreach m,$(MODELS),$(eval $(run)/$m/engine.vars: $(call vars,$(run)/$m/engine.vars,$(engine))))
 $(foreach m,$(MODELS),$(eval $(run)/$m/collected: $(call open,$m,collected)))

@@ -232,8 +232,9 @@ static void load_session(void)
 	json_t *absent = json_array(), *plan, *v;
 	size_t i;
 
-	session = session_load(plan_file, session_name, dataset, &plan,
-			       absent, &err);
+	/* the pass of phase 2 comes before there are definitions */
+	session = session_load(plan_file, session_name, trace_only ? NULL :
+			       dataset, &plan, absent, &err);
 	json_array_foreach(absent, i, v)
 		warn("%s has no definition %s: left out (a dataset of"
 		     " SOURCE=snapshot has only ours)", dataset,

@@ -134,3 +134,27 @@ free_gpu() { flock -n locks/onboard-gpu.0 true; }
 	"${M[@]}" -s workloads "COLLECT_FLAGS=--gpus=0 --locks=locks --enough=8 --batches=4 --inputs=64 --output=4"
 	sort -u launched | diff - <(echo gpu:1)
 }
+
+@test "phase 2: a short pass of the engine brings FlashInfer's own Definitions, told as trace_dump" {
+	jq '.workloads = {} | .definitions = {}' manifests/snapshot/flashinfer_trace.json >t && mv t manifests/snapshot/flashinfer_trace.json
+	M+=(MODEL=qwen3-8b TP=1 PAGE_SIZES=1 MODEL_PATH=m PHASES=0,1,2 "SERVER=python3 tests/cli/engine.py")
+	M+=("COLLECT_FLAGS=--gpus=0 --locks=locks --enough=8 --batches=4 --inputs=64 --output=4")
+	"${M[@]}" -s onboard 2>err || { cat err; false; }
+	jq -e '.definitions[] | select(.definition_name == "rmsnorm_h4096") | .method == "trace_dump"' tmp/run/qwen3-8b/definitions.json
+	jq -e '.definitions[] | select(.definition_name == "fused_add_rmsnorm_h4096") | .method == "manual"' tmp/run/qwen3-8b/definitions.json
+	jq -e '.description == "from the engine" and (.reference | test("def run\\(hidden_states, weight\\)"))' \
+		tmp/flashinfer-trace/definitions/rmsnorm/rmsnorm_h4096.json
+	jq -e '.kernels[] | select(.definition_name == "rmsnorm_h4096") | .phase2_method == "trace_dump"' tmp/onboard_qwen3-8b_*.json
+	[ -z "$(find tmp/run/qwen3-8b/trace -path '*dumps/*' -type d)" ]
+	# once: the next run starts no engine, nor does one of phase 1
+	"${M[@]}" -s onboard "SERVER=touch started"
+	[ ! -e started ]
+}
+
+@test "phase 2: an engine that does not start leaves the definitions to the catalogue" {
+	jq '.workloads = {} | .definitions = {}' manifests/snapshot/flashinfer_trace.json >t && mv t manifests/snapshot/flashinfer_trace.json
+	M+=(MODEL=qwen3-8b TP=1 PAGE_SIZES=1 MODEL_PATH=m PHASES=0,1,2 "SERVER=python3 tests/cli/engine.py" "COLLECT_FLAGS=--gpus=0 --locks=locks")
+	ENGINE_DO=start run "${M[@]}" -s onboard
+	[ "$status" -eq 0 ]; [[ $output == *"a trace pass failed"* ]]
+	jq -e '.definitions | length > 0 and all(.[]; .method != "trace_dump")' tmp/run/qwen3-8b/definitions.json
+}

@@ -8,6 +8,7 @@ than 16 requests at a time), die (ends at the 12th request), refuse (400), silen
 (calls nothing that is dumped), hang (never healthy), big (8 MiB of floats).
 """
 import http.server
+import json
 import os
 import subprocess
 import sys
@@ -33,10 +34,24 @@ if do == "memory" and "--mem-fraction-static" not in argv:
     print("RuntimeError: Not enough memory. Please try to increase --mem-fraction-static.", flush=True)
     sys.exit(1)
 
+if os.environ.get("FLASHINFER_TRACE_DUMP") == "1" and do != "silent":
+    # one Definition, as FlashInfer's trace dump writes it
+    trace = Path(os.environ["FLASHINFER_TRACE_DUMP_DIR"])
+    trace.mkdir(parents=True, exist_ok=True)
+    (trace / "rmsnorm_h4096.json").write_text(json.dumps({
+        "name": "rmsnorm_h4096", "description": "from the engine", "op_type": "rmsnorm",
+        "tags": ["status:verified", "fi_api:flashinfer.norm.rmsnorm"],
+        "axes": {"batch_size": {"type": "var"}, "hidden_size": {"type": "const", "value": 4096}},
+        "inputs": {"hidden_states": {"shape": ["batch_size", "hidden_size"], "dtype": "bfloat16"},
+                   "weight": {"shape": ["hidden_size"], "dtype": "bfloat16"}},
+        "outputs": {"output": {"shape": ["batch_size", "hidden_size"], "dtype": "bfloat16"}},
+        "reference": "import torch\n\n@torch.no_grad()\ndef _rmsnorm_reference(hidden_states, weight):\n    x = hidden_states.float()\n"
+                     "    return (x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-6) * weight.float()).to(hidden_states.dtype)\n"}))
+
 
 def record(n):
     print(f"FlashInfer API Call: {'other_api' if do == 'silent' else 'rmsnorm'}", flush=True)
-    if do == "silent":
+    if do == "silent" or os.environ.get("FLASHINFER_LOGLEVEL") != "10":
         return
     lens = [1 + (3 * i + n) % 40 for i in range(1 + n % 7)]
     ptr = [sum(lens[:i]) for i in range(len(lens) + 1)]

@@ -50,7 +50,8 @@ json_t *session_load(const char *path, const char *name, const char *dataset,
 		strbuf_addf(err, "%s has no session '%s'", path, name);
 		return NULL;
 	}
-	leave_out_absent(session, dataset, absent);
+	if (dataset)
+		leave_out_absent(session, dataset, absent);
 	if (json_array_size(json_object_get(session, "definitions")))
 		return session;
 	strbuf_addf(err, "%s has none of the definitions of session %s",
