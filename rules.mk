@@ -20,6 +20,8 @@ pack   = x$(subst $(space),_,$(strip $1))
 same   = $(filter $(call pack,$1),$(call pack,$2))
 # A file whose text is the value of variables; its rule runs when they differ.
 vars   = $(if $(call same,$(file <$1),$2),,FORCE)
+# a file whose text is $1; what hinders it is told in a sentence
+put    = @mkdir -p $(@D); why=$$({ printf '%s\n' '$1' >$@; } 2>&1) || { echo "onboard: unable to write $@: $${why\#\#*: }" >&2; exit 75; }
 # where a script's output waits until it is whole: kill -9 leaves no half target
 half   = $(@D)/.$(@F).tmp
 phase  = $(filter $1,$(subst $(comma),$(space),$(PHASES)))
@@ -112,9 +114,9 @@ session_vars := $(if $(SKIP_WORKLOAD),skip)
 $(foreach m,$(MODELS),$(eval $(run)/$m/config.vars: $(call vars,$(run)/$m/config.vars,$(config_vars))))
 $(foreach m,$(MODELS),$(eval $(run)/$m/sessions.vars: $(call vars,$(run)/$m/sessions.vars,$(session_vars))))
 $(call each,config.vars): $(run)/%/config.vars:
-	@mkdir -p $(@D); printf '%s\n' '$(config_vars)' >$@
+	$(call put,$(config_vars))
 $(call each,sessions.vars): $(run)/%/sessions.vars:
-	@mkdir -p $(@D); printf '%s\n' '$(session_vars)' >$@
+	$(call put,$(session_vars))
 # a deferred model is tried again by every run
 $(foreach m,$(MODELS),$(if $(wildcard $(run)/$m/deferred.json),$(eval $(run)/$m/serving.json: FORCE)))
 
@@ -143,7 +145,7 @@ submit_vars := $(if $(submits),yes,no)|$(if $(GH_TOKEN)$(GITHUB_TOKEN)$(wildcard
 no_submit := $(if $(submits),,--no-submit)
 $(foreach m,$(MODELS),$(eval $(run)/$m/submit.vars: $(call vars,$(run)/$m/submit.vars,$(submit_vars))))
 $(call each,submit.vars): $(run)/%/submit.vars:
-	@mkdir -p $(@D); printf '%s\n' '$(submit_vars)' >$@
+	$(call put,$(submit_vars))
 open = $(if $(wildcard $(run)/$1/$2.open),FORCE)
 $(foreach m,$(MODELS),$(foreach s,issues sglang,$(eval $(run)/$m/$s.sent: $(call open,$m,$s))))
 
@@ -187,7 +189,7 @@ engine_sim = S=sim LAUNCHER= COLLECT="$B/bin/simserve $(engine_args) --to=$T/sim
 $(foreach m,$(MODELS),$(eval $(run)/$m/engine.vars: $(call vars,$(run)/$m/engine.vars,$(engine))))
 $(foreach m,$(MODELS),$(eval $(run)/$m/collected: $(call open,$m,collected)))
 $(call each,engine.vars): $(run)/%/engine.vars:
-	@mkdir -p $(@D); printf '%s\n' '$(engine)' >$@
+	$(call put,$(engine))
 $(call each,collected): $(run)/%/collected: $(run)/%/plan.json $(run)/%/engine.vars scripts/run-sessions $B/bin/collect $B/bin/simserve $B/bin/dumpwl
 	$(plus)$(call say,COLLECT,$* ($(engine))) scripts/run-sessions $(engine) $(run)/$* $(engine_$(engine)); touch $@
 
