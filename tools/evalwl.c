@@ -73,18 +73,6 @@ static struct eval_worker native = { .pending = STRBUF_INIT };
 static json_t *report;
 static size_t at, total, evaluated, kept, not_built;
 
-static char *text(const char *fmt, ...) PRINTF(1, 2);
-static char *text(const char *fmt, ...)
-{
-	struct strbuf sb = STRBUF_INIT;
-	va_list ap;
-
-	va_start(ap, fmt);
-	strbuf_vaddf(&sb, fmt, ap);
-	va_end(ap);
-	return strbuf_detach(&sb);
-}
-
 /* ---- one workload ---- */
 
 static json_t *timing(long n, long ms, bool reference)
@@ -112,9 +100,9 @@ static double reference(const struct eval_work *w, json_t *job, const char *uuid
 	for (t = 0; t < (sampling ? 1 : trials); t++) {
 		if (eval_key(hex, w->def, job, who ? who : "", t, &err))
 			die(EX_REFUSED, "%s: %s", w->name, err.buf);
-		path = text("%s/ref/%.2s/%s.safetensors", cache, hex, hex);
+		path = strbuf_text("%s/ref/%.2s/%s.safetensors", cache, hex, hex);
 		if (!t)
-			side = text("%s/ref/%.2s/%s.json", cache, hex, hex);
+			side = strbuf_text("%s/ref/%.2s/%s.json", cache, hex, hex);
 		if (outfile_mkdirs(path, &err))
 			die(EX_AGAIN, "%s", err.buf);
 		json_array_append_new(expect, json_string(path));
@@ -264,8 +252,8 @@ static char **worker_argv(const char *first, const char *second)
 	if (first)
 		*p++ = xstrdup(first);
 	*p++ = xstrdup(second);
-	*p++ = text("--device=%s", device);
-	*p++ = text("--devices=%s", devices);
+	*p++ = strbuf_text("--device=%s", device);
+	*p++ = strbuf_text("--devices=%s", devices);
 	*p++ = xstrdup("--number=0");
 	return v;
 }
@@ -281,12 +269,12 @@ static void set_up_workers(void)
 	self[n] = 0;
 	dir = dirname(self);
 	if (!devices)
-		devices = text("%s/../eval", dir);
-	native.argv = worker_argv(NULL, text("%s/evalrun", dir));
-	native.log = text("%s/evalrun.log", cache);
+		devices = strbuf_text("%s/../eval", dir);
+	native.argv = worker_argv(NULL, strbuf_text("%s/evalrun", dir));
+	native.log = strbuf_text("%s/evalrun.log", cache);
 	torch.argv = worker_argv(python, getenv("ONBOARD_EVALPY") ?
-			getenv("ONBOARD_EVALPY") : text("%s/../../scripts/evalpy", dir));
-	torch.log = text("%s/evalpy.log", cache);
+			getenv("ONBOARD_EVALPY") : strbuf_text("%s/../../scripts/evalpy", dir));
+	torch.log = strbuf_text("%s/evalpy.log", cache);
 	if (outfile_mkdirs(native.log, &err))
 		die(EX_AGAIN, "%s", err.buf);
 }
@@ -326,7 +314,7 @@ int main(int argc, char **argv)
 	if (!workloads_dir)
 		workloads_dir = dataset;
 	if (!traces_dir)
-		traces_dir = text("%s/traces", dataset);
+		traces_dir = strbuf_text("%s/traces", dataset);
 	plan = (struct eval_plan){ dataset, kernels_dir, workloads_dir, traces_dir,
 		cache, libs, only, (size_t)limit };
 	report = json_object();

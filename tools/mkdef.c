@@ -52,17 +52,6 @@ static const struct option options[] = {
 static struct strbuf err = STRBUF_INIT;
 static const char *slug, *display, *run_dir = ".";
 
-static char *text(const char *fmt, ...)
-{
-	struct strbuf sb = STRBUF_INIT;
-	va_list ap;
-
-	va_start(ap, fmt);
-	strbuf_vaddf(&sb, fmt, ap);
-	va_end(ap);
-	return strbuf_detach(&sb);
-}
-
 /* What this model wants of the definition. */
 static json_t *want_of(const json_t *k)
 {
@@ -165,11 +154,11 @@ static char *path_of(int file, const char *op, const char *name)
 {
 	switch (file) {
 	case DEFINITION:
-		return text("%s/definitions/%s/%s.json", dataset, op, name);
+		return strbuf_text("%s/definitions/%s/%s.json", dataset, op, name);
 	case TEST:
-		return text("%s/tests/references/test_%s.py", dataset, name);
+		return strbuf_text("%s/tests/references/test_%s.py", dataset, name);
 	default:
-		return text("%s/solutions/baseline/%s/%s/"
+		return strbuf_text("%s/solutions/baseline/%s/%s/"
 			    "flashinfer_wrapper_%s.json", dataset, op, name,
 			    name);
 	}
@@ -188,7 +177,7 @@ static void former_init(struct former *f, const char *op, const char *name)
 	struct strbuf now = STRBUF_INIT, no = STRBUF_INIT;
 	int i;
 
-	f->prov_path = text("%s/%s.json", ours, name);
+	f->prov_path = strbuf_text("%s/%s.json", ours, name);
 	f->prov = json_load_path(f->prov_path, 1 << 20, &no);
 	if (!f->prov)
 		f->prov = json_pack("{s:{}, s:[]}", "wants", "sha256");
@@ -328,7 +317,7 @@ static const char *place_trace(json_t *d)
 
 static json_t *take_trace(const char *file, const struct tracedef *t)
 {
-	char *path = text("%s/%s", trace_dir, file);
+	char *path = strbuf_text("%s/%s", trace_dir, file);
 	const char *repair = NULL, *result = "refused";
 	const json_t *entry = NULL;
 	json_t *d, *row;
@@ -402,7 +391,7 @@ static void find_names(const char *kernels_path)
 	slug = slug_arg;
 	display = display_arg;
 	run_dir = dirname(copy);
-	path = text("%s/serving.json", run_dir);
+	path = strbuf_text("%s/serving.json", run_dir);
 	j = strcmp(kernels_path, "-") ? json_load_path(path, 1 << 20, &no)
 				      : NULL;
 	if (!slug)
@@ -435,7 +424,7 @@ int main(int argc, char **argv)
 		die(EX_REFUSED, "%s", err.buf);
 	find_names(argv[first]);
 	if (!print_only) {
-		lock = text("%s/.lock", ours);
+		lock = strbuf_text("%s/.lock", ours);
 		if (outfile_lock(lock, 60, &err) < 0)
 			die(EX_AGAIN, "%s", err.buf);
 	}

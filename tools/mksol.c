@@ -32,18 +32,6 @@ static const struct option options[] = {
 static struct strbuf err = STRBUF_INIT, rules = STRBUF_INIT, none = STRBUF_INIT;
 static struct strbuf all = STRBUF_INIT;
 
-static char *text(const char *fmt, ...) PRINTF(1, 2);
-static char *text(const char *fmt, ...)
-{
-	struct strbuf sb = STRBUF_INIT;
-	va_list ap;
-
-	va_start(ap, fmt);
-	strbuf_vaddf(&sb, fmt, ap);
-	va_end(ap);
-	return strbuf_detach(&sb);
-}
-
 /* A source file keeps its time when its text is the same: nvcc is slow. */
 static void write_changed(const char *path, const char *s, size_t len)
 {
@@ -158,7 +146,7 @@ static char *axes_header(const json_t *def, const json_t *params,
  */
 static char *source_path(const struct kernel_template *t)
 {
-	char *path = text("%s.cu", t->bases[0]);
+	char *path = strbuf_text("%s.cu", t->bases[0]);
 
 	if (!access(path, R_OK))
 		return path;
@@ -169,7 +157,7 @@ static char *source_path(const struct kernel_template *t)
 static void add_source(json_t *sources, const char *dir, const char *name,
 		       const char *content)
 {
-	char *path = text("%s/%s", dir, name);
+	char *path = strbuf_text("%s/%s", dir, name);
 
 	json_array_append_new(sources, json_pack("{s:s, s:s}", "path", name,
 						 "content", content));
@@ -204,7 +192,7 @@ static void add_includes(json_t *sources, json_t *seen, const char *dir,
 			if (!kernel_name_ok(name))
 				die(EX_REFUSED, "%s: cannot be included", name);
 			json_array_add(seen, name);
-			path = text("%s/parts/%s", kernels_dir, name);
+			path = strbuf_text("%s/parts/%s", kernels_dir, name);
 			content = read_text(path);
 			add_source(sources, dir, name, content);
 			add_includes(sources, seen, dir, content);
@@ -225,10 +213,10 @@ static json_t *spec(void)
 
 static void make_solution(const char *op, const char *name)
 {
-	char *path = text("%s/definitions/%s/%s.json", dataset, op, name);
+	char *path = strbuf_text("%s/definitions/%s/%s.json", dataset, op, name);
 	struct wl_target t = { .op = op, .name = name };
-	char *cu, *dir = text("%s/src/%s", to, name), *source, *axes, *binding;
-	char *binding_path = text("%s/parts/tvm_ffi.cu", kernels_dir);
+	char *cu, *dir = strbuf_text("%s/src/%s", to, name), *source, *axes, *binding;
+	char *binding_path = strbuf_text("%s/parts/tvm_ffi.cu", kernels_dir);
 	json_t *sources = json_array(), *seen = json_array(), *solution;
 	struct strbuf body = STRBUF_INIT;
 
@@ -261,13 +249,13 @@ static void make_solution(const char *op, const char *name)
 	json_array_append_new(sources, json_pack("{s:s, s:s}", "path", "tvm_ffi.cu",
 						 "content", binding));
 	free(path);
-	path = text("onboard_cuda_%s", name);
+	path = strbuf_text("onboard_cuda_%s", name);
 	solution = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "name", path,
 			     "definition", name, "author", "onboard", "description",
 			     "A CUDA kernel of onboard (kernels/ of its sources).",
 			     "spec", spec(), "sources", sources);
 	free(path);
-	path = text("%s/solutions/onboard/%s/%s/onboard_cuda_%s.json", dataset,
+	path = strbuf_text("%s/solutions/onboard/%s/%s/onboard_cuda_%s.json", dataset,
 		    op, name, name);
 	strbuf_reset(&body);
 	json_print(&body, solution);
@@ -277,13 +265,13 @@ static void make_solution(const char *op, const char *name)
 
 static void make_all(void)
 {
-	char *root = text("%s/definitions", dataset), *dir;
+	char *root = strbuf_text("%s/definitions", dataset), *dir;
 	struct dirent **ops = NULL, **defs;
 	int n = scandir(root, &ops, dir_visible, dir_by_name), m, i, k;
 
 	for (i = 0; i < n; i++) {
 		defs = NULL;
-		dir = text("%s/%s", root, ops[i]->d_name);
+		dir = strbuf_text("%s/%s", root, ops[i]->d_name);
 		m = scandir(dir, &defs, dir_json, dir_by_name);
 		for (k = 0; k < m; k++) {
 			char *name = xstrndup(defs[k]->d_name,
@@ -314,9 +302,9 @@ int main(int argc, char **argv)
 		make_solution(op, argv[i]);
 	}
 	strbuf_addf(&rules, "solutions :=%s\n", all.buf);
-	path = text("%s/kernels.mk", to);
+	path = strbuf_text("%s/kernels.mk", to);
 	write_changed(path, rules.buf, rules.len);
-	path = text("%s/none.txt", to);
+	path = strbuf_text("%s/none.txt", to);
 	write_changed(path, none.buf, none.len);
 	return done();
 }

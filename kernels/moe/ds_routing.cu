@@ -69,33 +69,13 @@ ds_route(moe_args a, const float *logits, const ob_bfloat16 *bias, int local, fl
 	}
 }
 
-extern "C" size_t onboard_workspace(const struct ob_arg *arg)
-{
-	moe_args a = {};
-
-	a.tokens = (int)DIM(hidden_states, 0);
-	return moe_layout(&a, nullptr);
-}
-
 extern "C" int onboard_run(const struct ob_arg *arg, void *workspace, void *stream)
 {
 	cudaStream_t st = (cudaStream_t)stream;
-	moe_args a = {};
+	moe_args a = moe_begin(arg, workspace, st);
 
-	a.x = TENSOR(hidden_states);
-	a.xs = TENSOR(hidden_states_scale);
-	a.w1 = TENSOR(gemm1_weights);
-	a.ws1 = TENSOR(gemm1_weights_scale);
-	a.w2 = TENSOR(gemm2_weights);
-	a.ws2 = TENSOR(gemm2_weights_scale);
-	a.out = TENSOR(output);
-	a.tokens = (int)DIM(hidden_states, 0);
 	if (!a.tokens)
 		return 0;
-	moe_layout(&a, (char *)workspace);
-	/* counts and sums lie first, one behind the other */
-	cudaMemsetAsync(workspace, 0, (char *)(a.sum + (size_t)a.tokens * moe_shape::H) -
-			(char *)workspace, st);
 	ds_route<<<(a.tokens + 3) / 4, 128, 0, st>>>(a, TENSOR(routing_logits), TENSOR(routing_bias),
 			(int)arg[ARG_local_expert_offset].scalar,
 			(float)arg[ARG_routed_scaling_factor].scalar);

@@ -331,6 +331,36 @@ static size_t moe_layout(moe_args *a, char *base)
 	return at;
 }
 
+extern "C" size_t onboard_workspace(const struct ob_arg *arg)
+{
+	moe_args a = {};
+
+	a.tokens = (int)DIM(hidden_states, 0);
+	return moe_layout(&a, nullptr);
+}
+
+/* The arguments that every routing has, and zeroed counts and sums. */
+static moe_args moe_begin(const struct ob_arg *arg, void *workspace, cudaStream_t stream)
+{
+	moe_args a = {};
+
+	a.x = TENSOR(hidden_states);
+	a.xs = TENSOR(hidden_states_scale);
+	a.w1 = TENSOR(gemm1_weights);
+	a.ws1 = TENSOR(gemm1_weights_scale);
+	a.w2 = TENSOR(gemm2_weights);
+	a.ws2 = TENSOR(gemm2_weights_scale);
+	a.out = TENSOR(output);
+	a.tokens = (int)DIM(hidden_states, 0);
+	if (!a.tokens)
+		return a;
+	moe_layout(&a, (char *)workspace);
+	/* counts and sums lie first, one behind the other */
+	cudaMemsetAsync(workspace, 0, (char *)(a.sum + (size_t)a.tokens * moe_shape::H) -
+			(char *)workspace, stream);
+	return a;
+}
+
 template <int BM> static int moe_products(const moe_args &a, cudaStream_t stream)
 {
 	using S = moe_shape;

@@ -4,18 +4,6 @@
 
 #include <dirent.h>
 
-static char *text(const char *fmt, ...) PRINTF(1, 2);
-static char *text(const char *fmt, ...)
-{
-	struct strbuf sb = STRBUF_INIT;
-	va_list ap;
-
-	va_start(ap, fmt);
-	strbuf_vaddf(&sb, fmt, ap);
-	va_end(ap);
-	return strbuf_detach(&sb);
-}
-
 static bool wanted(const char *only, const char *author, const char *name)
 {
 	char *words = only ? xstrdup(only) : NULL, *save, *w;
@@ -39,8 +27,8 @@ static int open_author(struct eval_work *w, const struct eval_plan *p,
 			    ARRAY_SIZE(w->author));
 		return -1;
 	}
-	path = text("%s/%s/%s/%s.jsonl", p->traces, author, w->op, w->name);
-	journal = text("%s/journal/%s.%s.jsonl", p->cache, author, w->name);
+	path = strbuf_text("%s/%s/%s/%s.jsonl", p->traces, author, w->op, w->name);
+	journal = strbuf_text("%s/journal/%s.%s.jsonl", p->cache, author, w->name);
 	w->author[w->nauthors].name = xstrdup(author);
 	ret = eval_traces_open(&w->author[w->nauthors].traces, path, journal, err);
 	w->nauthors++;
@@ -68,9 +56,9 @@ static int add_solution(struct eval_work *w, const struct eval_plan *p,
 	if (!wanted(p->only, s.author, s.name))
 		goto no;
 	if (strcmp(language, "python") && strcmp(language, "triton")) {
-		s.so = text("%s/%s.so", p->libs, s.name);
+		s.so = strbuf_text("%s/%s.so", p->libs, s.name);
 		if (access(s.so, R_OK)) {
-			char *why = text("%s: %s is not there; make kernels builds it",
+			char *why = strbuf_text("%s: %s is not there; make kernels builds it",
 					 s.name, s.so);
 
 			json_array_append_new(w->missing, json_string(why));
@@ -92,19 +80,19 @@ no:
 static int find_solutions(struct eval_work *w, const struct eval_plan *p,
 			  struct strbuf *err)
 {
-	char *root = text("%s/solutions", p->dataset), *dir, *path;
+	char *root = strbuf_text("%s/solutions", p->dataset), *dir, *path;
 	struct dirent **authors = NULL, **files;
 	int n = scandir(root, &authors, dir_visible, dir_by_name), m, i, k;
 	int ret = 0;
 
 	for (i = 0; i < n; i++) {
 		files = NULL;
-		dir = text("%s/%s/%s/%s", root, authors[i]->d_name, w->op, w->name);
+		dir = strbuf_text("%s/%s/%s/%s", root, authors[i]->d_name, w->op, w->name);
 		m = scandir(dir, &files, dir_json, dir_by_name);
 		if (m > 0 && !ret)
 			ret = open_author(w, p, authors[i]->d_name, err);
 		for (k = 0; k < m; k++) {
-			path = text("%s/%s", dir, files[k]->d_name);
+			path = strbuf_text("%s/%s", dir, files[k]->d_name);
 			if (!ret)
 				ret = add_solution(w, p, path, err);
 			free(path);
@@ -122,7 +110,7 @@ static int find_solutions(struct eval_work *w, const struct eval_plan *p,
 static int read_workloads(struct eval_work *w, const struct eval_plan *p,
 			  struct strbuf *err)
 {
-	char *path = text("%s/workloads/%s/%s.jsonl", p->workloads, w->op, w->name);
+	char *path = strbuf_text("%s/workloads/%s/%s.jsonl", p->workloads, w->op, w->name);
 	struct strbuf sb = STRBUF_INIT;
 	char *s, *nl;
 	json_t *line;
@@ -152,12 +140,12 @@ static int read_workloads(struct eval_work *w, const struct eval_plan *p,
 
 char *eval_find_op(const char *dataset, const char *name)
 {
-	char *root = text("%s/definitions", dataset), *path, *op = NULL;
+	char *root = strbuf_text("%s/definitions", dataset), *path, *op = NULL;
 	struct dirent **ops = NULL;
 	int n = scandir(root, &ops, dir_visible, dir_by_name), i;
 
 	for (i = 0; i < n; i++) {
-		path = text("%s/%s/%s.json", root, ops[i]->d_name, name);
+		path = strbuf_text("%s/%s/%s.json", root, ops[i]->d_name, name);
 		if (!op && !access(path, F_OK))
 			op = xstrdup(ops[i]->d_name);
 		free(path);
@@ -180,7 +168,7 @@ int eval_work_open(struct eval_work *w, const struct eval_plan *p,
 		strbuf_addf(err, "%s/definitions has no %s.json", p->dataset, name);
 		return -1;
 	}
-	path = text("%s/definitions/%s/%s.json", p->dataset, w->op, name);
+	path = strbuf_text("%s/definitions/%s/%s.json", p->dataset, w->op, name);
 	w->def = json_load_path(path, 16 << 20, err);
 	if (!w->def || !json_need_str(w->def, "reference", path, err) ||
 	    !json_need_object(w->def, "inputs", path, err) ||

@@ -33,6 +33,8 @@ void strbuf_addstr(struct strbuf *sb, const char *s);
 void strbuf_addch(struct strbuf *sb, int c);
 void strbuf_addf(struct strbuf *sb, const char *fmt, ...) PRINTF(2, 3);
 void strbuf_vaddf(struct strbuf *sb, const char *fmt, va_list ap);
+/* A formatted string of its own, the caller's to free. */
+char *strbuf_text(const char *fmt, ...) PRINTF(1, 2);
 void strbuf_rtrim(struct strbuf *sb);
 
 /*
