@@ -206,11 +206,12 @@ def references_pass():
         solution(d, "other_shape", d["reference"] + "\n_run = run\ndef run(*a):\n    o = _run(*a)\n    return [x[:1] for x in o] if isinstance(o, tuple) else o[:1]\n")
         solution(d, "nan", d["reference"] + "\n_run = run\ndef run(*a):\n    o = _run(*a)\n    (o[0] if isinstance(o, tuple) else o).view(-1)[3] = float('nan')\n    return o\n")
         solution(d, "no_import", "import no_such_module\n" + d["reference"])
+        solution(d, "raises", "def run(*a):\n    raise ValueError('not this one')\n")
         evalwl("--trials=2", name)
-        assert statuses(name) == {"same": ["PASSED"], "other_dtype": ["INCORRECT_DTYPE"], "other_shape": ["INCORRECT_SHAPE"],
+        assert statuses(name) == {"raises": ["RUNTIME_ERROR"], "same": ["PASSED"], "other_dtype": ["INCORRECT_DTYPE"], "other_shape": ["INCORRECT_SHAPE"],
                                   "nan": ["INCORRECT_NUMERICAL"], "no_import": ["COMPILE_ERROR"]}, (name, statuses(name))
         done += 1
-    return "%d definitions, five solutions each" % done
+    return "%d definitions, six solutions each" % done
 
 
 def sampling():

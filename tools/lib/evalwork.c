@@ -223,7 +223,8 @@ json_t *eval_worker_ask(struct eval_worker *w, const json_t *job, int seconds)
 		return lost(w, got == 0, seconds);
 	}
 	/* after an error of the device it ends by itself */
-	if (!strcmp(json_get_str(answer, "status"), "RUNTIME_ERROR")) {
+	if (!strcmp(json_get_str(answer, "status"), "RUNTIME_ERROR") &&
+	    !json_is_true(json_object_get(answer, "alive"))) {
 		struct strbuf sb = STRBUF_INIT;
 		const char *said = json_get_str(answer, "log");
 

@@ -23,7 +23,8 @@ struct eval_worker {
 int eval_worker_start(struct eval_worker *w, int seconds, struct strbuf *err);
 /*
  * Its answer, the caller's to json_decref(). A worker that crashed or was too slow gives
- * {"status": "RUNTIME_ERROR"|"TIMEOUT", "log": ...}, and is no more.
+ * {"status": "RUNTIME_ERROR"|"TIMEOUT", "log": ...}, and is no more; so is one that answers
+ * RUNTIME_ERROR without "alive": true.
  */
 json_t *eval_worker_ask(struct eval_worker *w, const json_t *job, int seconds);
 void eval_worker_stop(struct eval_worker *w);
