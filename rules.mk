@@ -298,7 +298,6 @@ snapshot: $(indexes)
 
 dataset   = $(or $(DATASET),$T/flashinfer-trace)
 nvcc     := $(firstword $(shell command -v nvcc) $(wildcard $(or $(CUDA_HOME),/usr/local/cuda)/bin/nvcc))
-cuda_home = $(patsubst %/bin/nvcc,%,$(nvcc))
 gencode   = $(foreach a,$(GPU_ARCHS),-gencode arch=compute_$a,code=sm_$a)
 NVCCFLAGS := -O3 -std=c++17 -Xcompiler -fPIC -shared
 

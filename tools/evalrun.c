@@ -6,22 +6,17 @@
  * is this process's; evalwl goes on without it.
  */
 #include "lib/die.h"
-#include "lib/fileio.h"
 #include "lib/json.h"
 #include "lib/opt.h"
 #include "lib/safetensors.h"
 #include "lib/tensorset.h"
 
-#include "../kernels/parts/solution.h"
-
 #include <dlfcn.h>
-#include <math.h>
 
 static const char *device = "cuda", *libs;
-static long device_no;
 
 static const struct tool tool = {
-	"[--device=cuda|cpu] [--number=N] <JOBS >ANSWERS",
+	"[--device=cuda|cpu] <JOBS >ANSWERS",
 	"Run solutions that are shared objects and compare what they give.",
 	"jobs, a line each (evaljob.h)", "an answer a line"
 };
@@ -29,7 +24,6 @@ static const struct tool tool = {
 static const struct option options[] = {
 	OPT_STR(0, "device", &device, "WHICH", "cuda or cpu [cuda]"),
 	OPT_STR(0, "devices", &libs, "DIR", "where libevalcuda.so lies"),
-	OPT_INT(0, "number", &device_no, "N", "of the GPU [0]"),
 	OPT_END
 };
 
@@ -116,8 +110,12 @@ static json_t *arguments(struct call *c, const json_t *job)
 	size_t i;
 
 	*c = (struct call){ .s = s };
+	if (json_array_size(json_object_get(job, "inputs")) +
+	    json_array_size(json_object_get(job, "outputs")) > ARRAY_SIZE(c->arg))
+		return status("RUNTIME_ERROR", "more than %zu inputs and outputs",
+			      ARRAY_SIZE(c->arg));
 	json_array_foreach(json_object_get(job, "inputs"), i, in) {
-		if (tensor_shape(in, &dev, &c->arg[i], &c->dtype[i],
+		if (tensor_shape(in, &c->arg[i], &c->dtype[i],
 				 &c->elements[i], &err))
 			return status("RUNTIME_ERROR", "%s", err.buf);
 		c->nin++;
@@ -129,7 +127,7 @@ static json_t *arguments(struct call *c, const json_t *job)
 	json_array_foreach(json_object_get(job, "outputs"), i, out) {
 		size_t k = c->nin + i;
 
-		if (tensor_shape(out, &dev, &c->arg[k], &c->dtype[k],
+		if (tensor_shape(out, &c->arg[k], &c->dtype[k],
 				 &c->elements[k], &err))
 			return status("RUNTIME_ERROR", "%s", err.buf);
 		c->nout++;
@@ -290,9 +288,9 @@ int main(int argc, char **argv)
 	answers = dup(STDOUT_FILENO);
 	if (answers < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
 		die(EX_AGAIN, "cannot keep standard output: %s", strerror(errno));
-	if (evaldev_load(&dev, libs, device, &err) || dev.open((int)device_no))
-		die(EX_REFUSED, "device %s %ld: %s", device, device_no,
-		    err.len ? err.buf : dev.error());
+	/* evalwl lets a worker see one GPU */
+	if (evaldev_load(&dev, libs, device, &err) || dev.open(0))
+		die(EX_REFUSED, "device %s: %s", device, err.len ? err.buf : dev.error());
 	if (tensor_answer(answers, json_loads(dev.describe(), 0, NULL)))
 		return EX_AGAIN;
 	while ((n = getline(&line, &size, stdin)) > 0) {

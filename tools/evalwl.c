@@ -13,8 +13,7 @@
 #include "lib/gpulock.h"
 #include "lib/opt.h"
 #include "lib/outfile.h"
-
-#include <libgen.h>
+#include "lib/proc.h"
 
 static const char *dataset, *kernels_dir = "kernels", *workloads_dir, *only;
 static const char *cache = "tmp/eval", *libs = "tmp/gpu/lib", *out;
@@ -88,27 +87,30 @@ static double reference(const struct eval_work *w, json_t *job, const char *uuid
 {
 	bool sampling = !strcmp(json_get_str(job, "kind"), "sampling");
 	json_t *expect = json_array(), *missing = json_array(), *ask, *answer, *info;
-	char hex[SHA256_HEX], *path, *side = NULL;
+	char hex[EVAL_TRIALS][SHA256_HEX], *path, *side;
 	const char *who;
 	bool any = false;
 	double ms = -1;
-	int t;
+	int sets = sampling ? 1 : (int)trials, t;
 
 	if (eval_worker_start(&torch, 120, &err))
 		die(EX_AGAIN, "%s", err.buf);
 	who = json_get_str(torch.hello, "device");
-	for (t = 0; t < (sampling ? 1 : trials); t++) {
-		if (eval_key(hex, w->def, job, who ? who : "", t, &err))
-			die(EX_REFUSED, "%s: %s", w->name, err.buf);
-		path = strbuf_text("%s/ref/%.2s/%s.safetensors", cache, hex, hex);
-		if (!t)
-			side = strbuf_text("%s/ref/%.2s/%s.json", cache, hex, hex);
+	if (eval_keys(hex, w->def, job, who ? who : "", sets, &err))
+		die(EX_REFUSED, "%s: %s", w->name, err.buf);
+	side = strbuf_text("%s/ref/%.2s/%s.json", cache, hex[0], hex[0]);
+	for (t = 0; t < sets; t++) {
+		bool there;
+
+		path = strbuf_text("%s/ref/%.2s/%s.safetensors", cache, hex[t],
+				   hex[t]);
 		if (outfile_mkdirs(path, &err))
 			die(EX_AGAIN, "%s", err.buf);
 		json_array_append_new(expect, json_string(path));
-		json_array_append_new(missing, access(path, F_OK) ?
-				      json_string(path) : json_null());
-		any |= access(path, F_OK) != 0;
+		there = !access(path, F_OK);
+		json_array_append_new(missing, there ? json_null() :
+				      json_string(path));
+		any |= !there;
 		free(path);
 	}
 	json_object_set_new(job, "expect", expect);
@@ -254,26 +256,18 @@ static char **worker_argv(const char *first, const char *second)
 	*p++ = xstrdup(second);
 	*p++ = strbuf_text("--device=%s", device);
 	*p++ = strbuf_text("--devices=%s", devices);
-	*p++ = xstrdup("--number=0");
 	return v;
 }
 
 /* Programs and shared objects lie where the build put them. */
 static void set_up_workers(void)
 {
-	char self[4096], *dir;
-	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-
-	if (n < 0)
-		die(EX_AGAIN, "/proc/self/exe: %s", strerror(errno));
-	self[n] = 0;
-	dir = dirname(self);
 	if (!devices)
-		devices = strbuf_text("%s/../eval", dir);
-	native.argv = worker_argv(NULL, strbuf_text("%s/evalrun", dir));
+		devices = proc_beside("../eval");
+	native.argv = worker_argv(NULL, proc_beside("evalrun"));
 	native.log = strbuf_text("%s/evalrun.log", cache);
 	torch.argv = worker_argv(python, getenv("ONBOARD_EVALPY") ?
-			getenv("ONBOARD_EVALPY") : strbuf_text("%s/../../scripts/evalpy", dir));
+			getenv("ONBOARD_EVALPY") : proc_beside("../../scripts/evalpy"));
 	torch.log = strbuf_text("%s/evalpy.log", cache);
 	if (outfile_mkdirs(native.log, &err))
 		die(EX_AGAIN, "%s", err.buf);
@@ -309,7 +303,7 @@ int main(int argc, char **argv)
 
 	if (!dataset || !n)
 		opt_usage("a --dataset and at least one DEFINITION are needed");
-	if (trials < 1 || trials > 64 || iterations < 1 || seconds < 1)
+	if (trials < 1 || trials > EVAL_TRIALS || iterations < 1 || seconds < 1)
 		opt_usage("--trials (1..64), --iterations and --timeout are at least 1");
 	if (!workloads_dir)
 		workloads_dir = dataset;

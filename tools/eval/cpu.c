@@ -68,10 +68,7 @@ int ev_sync(void)
 
 size_t ev_size(int dtype, int64_t n)
 {
-	static const unsigned char bytes[] = { 4, 2, 2, 1, 1, 1, 1, 1, 2, 4, 8,
-		1, 8 };
-
-	return (size_t)n * bytes[dtype];
+	return (size_t)n * ev_bytes(dtype);
 }
 
 int ev_fill(void *dst, int dtype, int64_t n, int64_t cols, int how,

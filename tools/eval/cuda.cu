@@ -143,10 +143,7 @@ extern "C" int ev_sync(void)
 
 extern "C" size_t ev_size(int dtype, int64_t n)
 {
-	static const unsigned char bytes[] = { 4, 2, 2, 1, 1, 1, 1, 1, 2, 4, 8,
-		1, 8 };
-
-	return (size_t)n * bytes[dtype];
+	return (size_t)n * ev_bytes(dtype);
 }
 
 /* ---- inputs ---- */

@@ -171,6 +171,17 @@ EV_BOTH void ev_put(void *p, int dtype, int64_t i, float f, int64_t n)
 	}
 }
 
+/* Of an element. */
+EV_BOTH size_t ev_bytes(int dtype)
+{
+	switch (dtype) {
+	case EV_I64: case EV_F64:             return 8;
+	case EV_F32: case EV_I32:             return 4;
+	case EV_BF16: case EV_F16: case EV_I16: return 2;
+	default:                              return 1;
+	}
+}
+
 EV_BOTH int ev_is_float(int dtype)
 {
 	return dtype <= EV_E5M2 || dtype == EV_F64;

@@ -2,7 +2,6 @@
 #include "fileio.h"
 #include "safetensors.h"
 
-#include <fcntl.h>
 #include <math.h>
 
 /* A dimension: a number, or an axis with its value here. */
@@ -272,57 +271,72 @@ fail:
 	return NULL;
 }
 
-/* The digest of a piece of a file: the bytes that an input has. */
+/* What the bytes of an input from a file are, as a digest. */
 static int add_bytes(struct strbuf *sb, const json_t *in, struct strbuf *err)
 {
 	const char *path = json_get_str(in, "path");
 	size_t n = (size_t)json_integer_value(json_object_get(in, "size"));
-	int fd = open(path, O_RDONLY | O_CLOEXEC), ret;
-	char hex[SHA256_HEX], *buf = xmalloc(n + 1);
+	char hex[SHA256_HEX];
+	void *buf = file_piece(path, (uint64_t)json_integer_value(
+				json_object_get(in, "offset")), n);
 
-	ret = fd < 0 ? -1 : file_get(fd, buf, n, (uint64_t)json_integer_value(
-					json_object_get(in, "offset")));
-	if (ret)
+	if (!buf) {
 		strbuf_addf(err, "%s: %s", path, strerror(errno));
-	else
-		sha256_bytes(hex, buf, n);
-	if (!ret)
-		strbuf_addstr(sb, hex);
-	if (fd >= 0)
-		close(fd);
+		return -1;
+	}
+	sha256_bytes(hex, buf, n);
+	strbuf_addstr(sb, hex);
 	free(buf);
-	return ret;
+	return 0;
 }
 
-int eval_key(char hex[SHA256_HEX], const json_t *def, const json_t *job,
-	     const char *device, int trial, struct strbuf *err)
+/* All but the seeds, which are a trial's. */
+static int add_job(struct strbuf *sb, const json_t *def, const json_t *job,
+		   const char *device, struct strbuf *err)
 {
 	static const char *const what[] = { "name", "dtype", "shape", "from",
 		"fill", "scale", "shift", "value" };
-	struct strbuf sb = STRBUF_INIT;
 	const char *text = json_get_str(def, "reference");
 	const json_t *in;
 	size_t i, k;
-	int ret = 0;
 
-	strbuf_addf(&sb, "1 %s %s %s\n", device, json_get_str(job, "kind"),
+	strbuf_addf(sb, "2 %s %s %s\n", device, json_get_str(job, "kind"),
 		    text ? text : "");
 	json_array_foreach(json_object_get(job, "inputs"), i, in) {
 		for (k = 0; k < ARRAY_SIZE(what); k++) {
 			char *v = json_dumps(json_object_get(in, what[k]),
 					     JSON_COMPACT | JSON_ENCODE_ANY);
 
-			strbuf_addf(&sb, "%s ", v ? v : "-");
+			strbuf_addf(sb, "%s ", v ? v : "-");
 			free(v);
 		}
-		if (json_get_str(in, "path") && add_bytes(&sb, in, err))
-			ret = -1;
-		if (json_object_get(in, "seeds"))
-			strbuf_addstr(&sb, json_string_value(json_array_get(
-				json_object_get(in, "seeds"), (size_t)trial)));
-		strbuf_addch(&sb, '\n');
+		if (json_get_str(in, "path") && add_bytes(sb, in, err))
+			return -1;
+		strbuf_addch(sb, '\n');
 	}
-	sha256_bytes(hex, sb.buf, sb.len);
+	return 0;
+}
+
+int eval_keys(char (*hex)[SHA256_HEX], const json_t *def, const json_t *job,
+	      const char *device, int trials, struct strbuf *err)
+{
+	struct strbuf sb = STRBUF_INIT;
+	const json_t *in, *seeds;
+	size_t len, i;
+	int ret = add_job(&sb, def, job, device, err), t;
+
+	len = sb.len;
+	for (t = 0; t < trials && !ret; t++) {
+		json_array_foreach(json_object_get(job, "inputs"), i, in) {
+			seeds = json_object_get(in, "seeds");
+			if (seeds)
+				strbuf_addf(&sb, "%s\n", json_string_value(
+					json_array_get(seeds, (size_t)t)));
+		}
+		sha256_bytes(hex[t], sb.buf, sb.len);
+		sb.len = len;
+		sb.buf[len] = '\0';
+	}
 	strbuf_release(&sb);
 	return ret;
 }

@@ -26,6 +26,8 @@
 #include "json.h"
 #include "sha256.h"
 
+#define EVAL_TRIALS 64		/* at most */
+
 struct eval_rules {
 	int trials;
 	double atol, rtol, ratio;	/* negative: as the op says */
@@ -40,10 +42,10 @@ json_t *eval_job(const json_t *def, const json_t *eval, const json_t *workload,
 		 struct strbuf *err);
 
 /*
- * Of all that the reference's outputs depend on but the device: its text, the inputs,
- * their bytes, the trial. -1 with a sentence.
+ * hex[t]: of all that the reference's outputs in trial t depend on: its text, the
+ * inputs, their bytes, the device. -1 with a sentence.
  */
-int eval_key(char hex[SHA256_HEX], const json_t *def, const json_t *job,
-	     const char *device, int trial, struct strbuf *err);
+int eval_keys(char (*hex)[SHA256_HEX], const json_t *def, const json_t *job,
+	      const char *device, int trials, struct strbuf *err);
 
 #endif

@@ -34,7 +34,6 @@ static int read_lines(struct eval_traces *t, const char *path, bool torn,
 	struct strbuf sb = STRBUF_INIT;
 	char *at, *nl;
 	json_t *line;
-	size_t n = 0;
 	int ret = 0;
 
 	if (access(path, F_OK))
@@ -43,21 +42,17 @@ static int read_lines(struct eval_traces *t, const char *path, bool torn,
 		strbuf_release(&sb);
 		return -1;
 	}
-	for (at = sb.buf; *at && !ret; at = nl + 1) {
-		n++;
-		nl = strchr(at, '\n');
-		if (!nl && torn)
+	for (at = sb.buf; *at && !ret; at = nl + (*nl == '\n')) {
+		nl = at + strcspn(at, "\n");
+		if (!*nl && torn)
 			break;
-		if (!nl)
-			nl = at + strlen(at) - 1;
-		if (nl > at || *nl != '\n') {
-			line = json_parse(at, (size_t)(nl - at) + (*nl != '\n'),
-					  path, err);
-			if (line)
-				keep(t, line);
-			else
-				ret = -1;
-		}
+		if (nl == at)
+			continue;
+		line = json_parse(at, (size_t)(nl - at), path, err);
+		if (line)
+			keep(t, line);
+		else
+			ret = -1;
 	}
 	strbuf_release(&sb);
 	return ret;

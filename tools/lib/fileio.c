@@ -1,5 +1,7 @@
 #include "fileio.h"
 
+#include <fcntl.h>
+
 int file_get(int fd, void *buf, size_t n, uint64_t at)
 {
 	char *p = buf;
@@ -34,4 +36,21 @@ int file_put(int fd, const void *buf, size_t n, uint64_t at)
 		n -= (size_t)w;
 	}
 	return 0;
+}
+
+void *file_piece(const char *path, uint64_t at, size_t n)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	void *buf = NULL;
+
+	if (fd < 0)
+		return NULL;
+	buf = xmalloc(n + 1);
+	errno = EIO;		/* what the file's end leaves */
+	if (file_get(fd, buf, n, at)) {
+		free(buf);
+		buf = NULL;
+	}
+	close(fd);
+	return buf;
 }

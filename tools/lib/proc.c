@@ -151,3 +151,14 @@ int proc_run(struct proc *p, struct strbuf *err)
 	}
 	return WIFEXITED(st) ? WEXITSTATUS(st) : 128 + WTERMSIG(st);
 }
+
+char *proc_beside(const char *name)
+{
+	char self[PATH_MAX] = "", *slash;
+
+	if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0)
+		self[0] = '\0';
+	slash = strrchr(self, '/');
+	return strbuf_text("%.*s/%s", slash ? (int)(slash - self) : 0, self,
+			   name);
+}

@@ -25,4 +25,10 @@ struct proc {
 
 int proc_run(struct proc *p, struct strbuf *err);
 
+/*
+ * The path of what lies beside the running program: "dumpwl", "../eval". The
+ * caller's to free.
+ */
+char *proc_beside(const char *name);
+
 #endif

@@ -64,18 +64,14 @@ json_t *session_dumpwl(const struct session_dumpwl *d, int *code,
 {
 	const char **argv = xcalloc(json_array_size(d->definitions) * 2 + 16,
 				    sizeof(*argv));
-	struct strbuf exe = STRBUF_INIT, out = STRBUF_INIT;
+	struct strbuf out = STRBUF_INIT;
+	char *exe = proc_beside("dumpwl");
 	struct proc p = { .argv = argv, .out = &out };
-	char self[PATH_MAX] = "", *slash;
 	json_t *report = NULL, *v;
 	size_t n = 0, i;
 	int res;
 
-	if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0)
-		self[0] = '\0';
-	slash = strrchr(self, '/');
-	strbuf_addf(&exe, "%.*s/dumpwl", slash ? (int)(slash - self) : 0, self);
-	argv[n++] = exe.buf;
+	argv[n++] = exe;
 	argv[n++] = "--kernels";
 	argv[n++] = d->kernels;
 	argv[n++] = "--dataset";
@@ -99,7 +95,7 @@ json_t *session_dumpwl(const struct session_dumpwl *d, int *code,
 	else if (!err->len)
 		strbuf_addstr(err, "dumpwl failed");
 	free(argv);
-	strbuf_release(&exe);
+	free(exe);
 	strbuf_release(&out);
 	return report;
 }

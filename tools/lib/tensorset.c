@@ -2,7 +2,6 @@
 #include "fileio.h"
 
 #include <dlfcn.h>
-#include <fcntl.h>
 #include <math.h>
 
 int evaldev_load(struct evaldev *dev, const char *dir, const char *which,
@@ -54,14 +53,12 @@ static int device_failed(const struct evaldev *dev, const char *what,
 	return -1;
 }
 
-int tensor_shape(const json_t *spec, const struct evaldev *dev,
-		 struct ob_arg *arg, int *dtype, int64_t *n, struct strbuf *err)
+int tensor_shape(const json_t *spec, struct ob_arg *arg, int *dtype, int64_t *n, struct strbuf *err)
 {
 	const json_t *shape = json_object_get(spec, "shape"), *v;
 	const char *name = json_get_str(spec, "name");
 	size_t i;
 
-	(void)dev;
 	memset(arg, 0, sizeof *arg);
 	*n = 1;
 	*dtype = -1;
@@ -97,7 +94,7 @@ int tensor_fill(const struct evaldev *dev, const json_t *in, void *dst,
 	size_t size = dev->size(dtype, n);
 	const char *path;
 	void *buf;
-	int fd, ret;
+	int ret = 0;
 
 	if (!strcmp(from, "random")) {
 		const char *seed = json_string_value(json_array_get(
@@ -121,16 +118,14 @@ int tensor_fill(const struct evaldev *dev, const json_t *in, void *dst,
 			    json_get_str(in, "name"));
 		return -1;
 	}
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	buf = xmalloc(size + 1);
-	ret = fd < 0 ? -1 : file_get(fd, buf, size, (uint64_t)json_integer_value(
-					json_object_get(in, "offset")));
-	if (ret)
+	buf = file_piece(path, (uint64_t)json_integer_value(
+				json_object_get(in, "offset")), size);
+	if (!buf) {
 		strbuf_addf(err, "%s: %s", path, strerror(errno));
-	else if (dev->upload(dst, buf, size) || dev->sync())
+		return -1;
+	}
+	if (dev->upload(dst, buf, size) || dev->sync())
 		ret = device_failed(dev, path, err);
-	if (fd >= 0)
-		close(fd);
 	free(buf);
 	return ret;
 }

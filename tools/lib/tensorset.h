@@ -40,8 +40,7 @@ int tensor_dtype(const char *name);
  * Shape, dtype and number of elements of an input or output; a scalar has its
  * value in arg and dtype -1.
  */
-int tensor_shape(const json_t *spec, const struct evaldev *dev,
-		 struct ob_arg *arg, int *dtype, int64_t *n, struct strbuf *err);
+int tensor_shape(const json_t *spec, struct ob_arg *arg, int *dtype, int64_t *n, struct strbuf *err);
 /* Makes an input's values there: from its seed of that trial, or its file. */
 int tensor_fill(const struct evaldev *dev, const json_t *in, void *dst,
 		int dtype, int64_t n, int trial, struct strbuf *err);
