@@ -53,10 +53,7 @@ struct decode_cursor {
 
 static __device__ __forceinline__ int decode_len(const decode_args &a, int b)
 {
-	int pages = a.indptr[b + 1] - a.indptr[b];
-
-	return pages <= 0 ? 0 : a.last ? (pages - 1) * AX_page_size + a.last[b] :
-		pages * AX_page_size;
+	return paged_len<AX_page_size>(a.indptr, a.last, b);
 }
 
 static __device__ __forceinline__ void decode_next(const decode_args &a, decode_cursor &c)

@@ -6,17 +6,10 @@
 struct decode_map {
 	const int *indptr, *indices, *last;
 
-	__device__ int len(int b) const
-	{
-		int pages = indptr[b + 1] - indptr[b];
-
-		return pages <= 0 ? 0 : last ? (pages - 1) * AX_page_size + last[b] :
-			pages * AX_page_size;
-	}
+	__device__ int len(int b) const { return paged_len<AX_page_size>(indptr, last, b); }
 	__device__ int64_t token(int b, int n) const
 	{
-		return (int64_t)indices[indptr[b] + n / AX_page_size] * AX_page_size +
-			n % AX_page_size;
+		return paged_row<AX_page_size>(indptr, indices, b, n);
 	}
 	__device__ bool there(int, int) const { return true; }
 };

@@ -34,10 +34,7 @@ struct prefill_map {
 	}
 	__device__ int64_t token(int row, int n) const
 	{
-		int b = request(row);
-
-		return (int64_t)indices[indptr[b] + n / AX_page_size] * AX_page_size +
-			n % AX_page_size;
+		return paged_row<AX_page_size>(indptr, indices, request(row), n);
 	}
 	__device__ bool there(int, int) const { return true; }
 };

@@ -239,16 +239,8 @@ template <int PS> struct paged_map {
 
 	__device__ int q_from(int b) const { return qo[b]; }
 	__device__ int q_to(int b) const { return qo[b + 1]; }
-	__device__ int kv_len(int b) const
-	{
-		int pages = indptr[b + 1] - indptr[b];
-
-		return pages <= 0 ? 0 : last ? (pages - 1) * PS + last[b] : pages * PS;
-	}
-	__device__ int64_t token(int b, int n) const
-	{
-		return (int64_t)indices[indptr[b] + n / PS] * PS + n % PS;
-	}
+	__device__ int kv_len(int b) const { return paged_len<PS>(indptr, last, b); }
+	__device__ int64_t token(int b, int n) const { return paged_row<PS>(indptr, indices, b, n); }
 };
 
 extern "C" size_t onboard_workspace(const struct ob_arg *)

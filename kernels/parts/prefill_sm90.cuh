@@ -13,6 +13,8 @@
 
 #include "prefill.cuh"
 
+#include <type_traits>
+
 template <typename T, int DK, int DV, int HQ, int HKV> struct hopper_shape {
 	static constexpr int G = HQ / HKV;
 	static constexpr int rows = 128, tile = 128, stages = 2, threads = 384;
@@ -163,6 +165,21 @@ hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int b
 		asm volatile("setmaxnreg.dec.sync.aligned.u32 24;");
 		int c = threadIdx.x % 8, r0 = threadIdx.x / 8, open = 0;
 		uint32_t due = 0;
+		/* this thread's part of a tile of rows of `dim`, at[] in the cache, -1 none */
+		auto copy = [&](auto dim, const T *rows, uint32_t tile, const int *at) {
+			constexpr int D = decltype(dim)::value;
+
+			#pragma unroll
+			for (int i = 0; i < S::tile / 16; i++) {
+				int r = r0 + i * 16;
+				const T *from = rows + ((int64_t)max(at[i], 0) * HKV + head) * D + c * 8;
+				uint32_t to = tile + r * 128 + ((c ^ r) & 7) * 16;
+
+				#pragma unroll
+				for (int p = 0; p < D / 64; p++)
+					copy16(to + p * (S::tile * 128), from + p * 64, at[i] >= 0);
+			}
+		};
 		/* what was copied before the last group is there: say so */
 		auto done = [&](uint32_t next) {
 			copy_commit();
@@ -186,28 +203,10 @@ hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int b
 				at[i] = n < seen ? (int)m.token(b, n) : -1;
 			}
 			bar_wait(kempty(s), phase ^ 1);
-			#pragma unroll
-			for (int i = 0; i < S::tile / 16; i++) {
-				int r = r0 + i * 16;
-				const T *from = k + ((int64_t)max(at[i], 0) * HKV + head) * DK + c * 8;
-				uint32_t to = ks + s * S::k_bytes + r * 128 + ((c ^ r) & 7) * 16;
-
-				#pragma unroll
-				for (int p = 0; p < DK / 64; p++)
-					copy16(to + p * (S::tile * 128), from + p * 64, at[i] >= 0);
-			}
+			copy(std::integral_constant<int, DK>(), k, ks + s * S::k_bytes, at);
 			done(kfull(s));
 			bar_wait(vempty(s), phase ^ 1);
-			#pragma unroll
-			for (int i = 0; i < S::tile / 16; i++) {
-				int r = r0 + i * 16;
-				const T *from = v + ((int64_t)max(at[i], 0) * HKV + head) * DV + c * 8;
-				uint32_t to = vs + s * S::v_bytes + r * 128 + ((c ^ r) & 7) * 16;
-
-				#pragma unroll
-				for (int p = 0; p < DV / 64; p++)
-					copy16(to + p * (S::tile * 128), from + p * 64, at[i] >= 0);
-			}
+			copy(std::integral_constant<int, DV>(), v, vs + s * S::v_bytes, at);
 			done(vfull(s));
 		}
 		if (open) {

@@ -77,3 +77,19 @@ static __device__ __forceinline__ int64_t units_block(const struct run &r, int64
 {
 	return ((unit + 1) * r.grid - 1) / r.total;
 }
+
+/* Tokens of request b in pages of PS; last: of its last page, or NULL: it is full. */
+template <int PS>
+static __device__ __forceinline__ int paged_len(const int *indptr, const int *last, int b)
+{
+	int pages = indptr[b + 1] - indptr[b];
+
+	return pages <= 0 ? 0 : last ? (pages - 1) * PS + last[b] : pages * PS;
+}
+
+/* Where its token n is in the cache, in tokens. */
+template <int PS>
+static __device__ __forceinline__ int64_t paged_row(const int *indptr, const int *indices, int b, int n)
+{
+	return (int64_t)indices[indptr[b] + n / PS] * PS + n % PS;
+}
