@@ -281,18 +281,13 @@ static const char *write_one(const json_t *k, const char **method,
 /* Our own validator has the last word: its first error is the reason. */
 static bool valid(const json_t *d)
 {
-	struct check c = { .dataset = dataset, .templates = json_array() };
-	json_t *v;
-	size_t i;
+	char *why = check_made(d, json_get_str(d, "op_type"),
+			       json_get_str(d, "name"));
 
-	check_definition(&c, d, json_get_str(d, "op_type"),
-			 json_get_str(d, "name"));
-	json_array_foreach(c.findings, i, v)
-		if (!err.len && !strcmp(json_get_str(v, "level"), "error"))
-			strbuf_addstr(&err, json_get_str(v, "message"));
-	check_release(&c);
-	json_decref(c.templates);
-	return !c.errors;
+	if (why && !err.len)
+		strbuf_addstr(&err, why);
+	free(why);
+	return !why;
 }
 
 static const char *place_trace(json_t *d)

@@ -4,19 +4,25 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct check c = { .dataset = "/nonexistent", .dirfd = -1, .file = "f",
-		.templates = json_array() };
+	json_t *templates = json_pack("[s]", "gqa_h@{h}_kv@{kv}");
+	struct check_blob blob = { .path = NULL };
+	struct check c = { .dirfd = -1, .file = "f", .blob = &blob,
+		.templates = templates };
+	struct jdoc doc = { NULL, 0, NULL };
 	struct strbuf err = STRBUF_INIT;
-	json_t *j = json_parse((const char *)data, size, "f", &err);
-	json_t *d = json_is_array(j) ? json_array_get(j, 0) : j;
+	char *text = xmalloc(size + 1);
+	const struct jval *j, *d;
 
-	json_array_append_new(c.templates,
-			      json_string("gqa_h@{h}_kv@{kv}"));
+	memcpy(text, data, size);
+	j = jdoc_parse(&doc, text, size, "f", &err);
+	d = jv_is(j, J_ARR) ? jv_at(j, 0) : j;
 	if (d && check_definition(&c, d, "op", "name"))
-		check_workload(&c, json_array_get(j, 1), d);
-	json_decref(j);
+		check_workload(&c, jv_at(j, 1), d);
+	check_blob_close(&blob);
 	check_release(&c);
-	json_decref(c.templates);
+	json_decref(templates);
+	jdoc_release(&doc);
 	strbuf_release(&err);
+	free(text);
 	return 0;
 }

@@ -7,15 +7,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct strbuf err = STRBUF_INIT;
 	struct safetensors st;
 	struct st_tensor t;
-	const char *name;
+	const struct jval *v;
 	char path[64];
-	json_t *v;
 	size_t n;
 	int fd = fuzz_file(path, data, size);
 
 	if (!st_open(&st, path, &err)) {
-		json_object_foreach(st.header, name, v)
-			if (!st_find(&st, name, &t, &err))
+		jv_each(v, st.header)
+			if (!st_find(&st, v->key, &t, &err))
 				free(st_ints(&st, &t, &n, &err));
 		st_close(&st);
 	} else if (!err.len) {

@@ -1,7 +1,6 @@
 #include "check.h"
 #include "kernels.h"
 #include "pyexpr.h"
-#include "pyscan.h"
 #include "pytok.h"
 
 #include <ctype.h>
@@ -50,6 +49,38 @@ void check_warn(struct check *c, const char *fmt, ...)
 	c->warnings++;
 }
 
+void check_note(struct check_seen *s, const char *text, size_t line)
+{
+	/* doubled at powers of two */
+	if (!(s->n & (s->n - 1)))
+		s->v = xrealloc(s->v, (s->n ? s->n * 2 : 1) * sizeof(*s->v));
+	if (!s->n)
+		s->text = (struct strbuf)STRBUF_INIT;
+	s->v[s->n].at = s->text.len;
+	s->v[s->n++].line = line;
+	strbuf_add(&s->text, text, strlen(text) + 1);
+}
+
+const char *check_noted(const struct check_seen *s, size_t i)
+{
+	return s->text.buf + s->v[i].at;
+}
+
+static void forget(struct check_seen *s)
+{
+	if (s->n)
+		strbuf_release(&s->text);
+	free(s->v);
+}
+
+void check_release(struct check *c)
+{
+	json_decref(c->findings);
+	forget(&c->uuids);
+	forget(&c->used_blobs);
+	forget(&c->covered);
+}
+
 static bool is_dtype(const char *s)
 {
 	static const char *const names[] = { "float32", "float16", "bfloat16",
@@ -63,40 +94,41 @@ static bool is_dtype(const char *s)
 	return false;
 }
 
-static bool text_at(struct check *c, const json_t *o, const char *key)
+static bool text_at(struct check *c, const struct jval *o, const char *key)
 {
-	const char *s = json_get_str(o, key);
+	const char *s = jv_get_str(o, key);
 
 	if (s && *s)
 		return true;
-	check_error(c, "key '%s' is %s", key, !json_object_get(o, key) ?
+	check_error(c, "key '%s' is %s", key, !jv_get(o, key) ?
 		    "missing" : s ? "empty" : "no string");
 	return false;
 }
 
-static void described(struct check *c, const json_t *o, const char *what,
+static void described(struct check *c, const struct jval *o, const char *what,
 		      const char *name)
 {
-	const char *s = json_get_str(o, "description");
+	const char *s = jv_get_str(o, "description");
 
 	if (!s || !*s)
 		check_warn(c, "missing description: %s%s%s", what,
 			   name ? "." : "", name ? name : "");
 }
 
-static bool check_axes(struct check *c, const json_t *d)
+static bool check_axes(struct check *c, const struct jval *d)
 {
-	json_t *axes = json_object_get(d, "axes"), *a, *v;
+	const struct jval *axes = jv_get(d, "axes"), *a, *v;
 	const char *name, *type;
 	bool ok = true;
 
-	if (!json_is_object(axes)) {
+	if (!jv_is(axes, J_OBJ)) {
 		check_error(c, "key 'axes' is no object");
 		return false;
 	}
-	json_object_foreach(axes, name, a) {
-		type = json_get_str(a, "type");
-		v = json_object_get(a, "value");
+	jv_each(a, axes) {
+		name = a->key;
+		type = jv_get_str(a, "type");
+		v = jv_get(a, "value");
 		described(c, a, "axes", name);
 		if (type && !strcmp(type, "var"))
 			continue;
@@ -104,7 +136,7 @@ static bool check_axes(struct check *c, const json_t *d)
 		if (!type || strcmp(type, "const"))
 			check_error(c, "axis '%s' is neither var nor const",
 				    name);
-		else if (!json_is_integer(v) || json_integer_value(v) < 1)
+		else if (!jv_is(v, J_INT) || jv_int(v) < 1)
 			check_error(c, "const axis '%s' has no value of 1 or"
 				    " more", name);
 		else
@@ -115,41 +147,39 @@ static bool check_axes(struct check *c, const json_t *d)
 	return true;
 }
 
-static bool check_tensors(struct check *c, const json_t *d, const char *key,
-			  json_t *used_axes)
+static bool check_tensors(struct check *c, const struct jval *d,
+			  const char *key)
 {
-	json_t *m = json_object_get(d, key), *t, *dim, *shape;
-	const json_t *axes = json_object_get(d, "axes");
+	const struct jval *m = jv_get(d, key), *t, *dim, *shape;
+	const struct jval *axes = jv_get(d, "axes");
 	const char *name;
 	bool ok = true;
-	size_t i;
 
-	if (!json_is_object(m) || !json_object_size(m)) {
+	if (!jv_is(m, J_OBJ) || !jv_size(m)) {
 		check_error(c, "key '%s' is no object with tensors", key);
 		return false;
 	}
-	json_object_foreach(m, name, t) {
-		shape = json_object_get(t, "shape");
+	jv_each(t, m) {
+		name = t->key;
+		shape = jv_get(t, "shape");
 		described(c, t, key, name);
-		if (!is_dtype(json_get_str(t, "dtype"))) {
+		if (!is_dtype(jv_get_str(t, "dtype"))) {
 			check_error(c, "%s.%s: dtype '%s' is not known", key,
-				    name, json_get_str(t, "dtype") ?
-				    json_get_str(t, "dtype") : "");
+				    name, jv_get_str(t, "dtype") ?
+				    jv_get_str(t, "dtype") : "");
 			ok = false;
 		}
-		if (!shape || (!json_is_array(shape) &&
-			       !json_is_null(shape))) {
+		if (!shape || (!jv_is(shape, J_ARR) &&
+			       !jv_is(shape, J_NULL))) {
 			check_error(c, "%s.%s: shape is neither a list nor"
 				    " null", key, name);
 			ok = false;
 		}
-		json_array_foreach(shape, i, dim) {
-			const char *s = json_string_value(dim);
+		jv_each(dim, shape) {
+			const char *s = jv_str(dim);
 
-			if (s && json_object_get(axes, s)) {
-				json_array_add(used_axes, s);
+			if (s && jv_get(axes, s))
 				continue;
-			}
 			check_error(c, "%s.%s: shape names axis '%s', which is"
 				    " not declared", key, name, s ? s : "?");
 			ok = false;
@@ -158,80 +188,94 @@ static bool check_tensors(struct check *c, const json_t *d, const char *key,
 	return ok;
 }
 
-/* Parameters of the top-level def run, in order; NULL if there is none. */
-static json_t *run_parameters(struct check *c, const char *src)
-{
-	struct pytok tz;
-	struct py_token t, prev = { .kind = PY_EOF };
-	json_t *args = NULL;
-	struct pyscan ps;
-	size_t i;
-	bool has = false, async = false;
+/* ---- the reference ---- */
 
-	pyscan_init(&ps, src, strlen(src));
-	if (ps.broken)
-		check_error(c, "the reference is no Python: line %u",
-			    ps.broken);
-	for (i = 0; i < ps.ndefs; i++)
-		if (!ps.defs[i].depth && !strcmp(ps.defs[i].qualname, "run")) {
-			has |= ps.defs[i].kind == 'f';
-			async |= ps.defs[i].kind == 'a';
+struct params {
+	const char *s[64];
+	uint32_t len[64];
+	size_t n;		/* of all, also of those that did not fit */
+	bool is_async;
+};
+
+/* Behind `def run`: the names of its parameters, the last def counts. */
+static void read_params(struct pytok *tz, struct params *p)
+{
+	struct py_token t, prev;
+
+	p->n = 0;
+	pytok_next(tz, &t);
+	for (prev = t, pytok_next(tz, &t);
+	     t.kind != PY_EOF && t.kind != PY_ERROR &&
+	     !(t.kind == PY_OP && t.depth == 1 && py_is(&t, ")"));
+	     prev = t, pytok_next(tz, &t)) {
+		if (t.depth != 1 || t.kind != PY_NAME || prev.kind != PY_OP ||
+		    (!py_is(&prev, "(") && !py_is(&prev, ",")))
+			continue;
+		if (p->n < ARRAY_SIZE(p->s)) {
+			p->s[p->n] = t.s;
+			p->len[p->n] = t.len;
 		}
-	pyscan_release(&ps);
-	if (!has) {
-		check_error(c, "the reference has no top-level function run%s",
-			    async ? " (an async one does not count)" : "");
-		return NULL;
+		p->n++;
 	}
-	pytok_init(&tz, src, strlen(src));
-	for (pytok_next(&tz, &t); t.kind != PY_EOF && t.kind != PY_ERROR;
-	     prev = t, pytok_next(&tz, &t)) {
-		if (t.kind == PY_NAME && py_is(&t, "run") &&
-		    prev.kind == PY_NAME && py_is(&prev, "def") &&
-		    tz.levels == 1) {
-			args = json_array();	/* the last one counts */
-			pytok_next(&tz, &t);
-			for (prev = t, pytok_next(&tz, &t);
-			     t.kind != PY_EOF && t.kind != PY_ERROR &&
-			     !(t.kind == PY_OP && t.depth == 1 &&
-			       py_is(&t, ")")); prev = t,
-			     pytok_next(&tz, &t))
-				if (t.depth == 1 && t.kind == PY_NAME &&
-				    prev.kind == PY_OP &&
-				    (py_is(&prev, "(") || py_is(&prev, ",")))
-					json_array_append_new(args,
-						json_stringn(t.s, t.len));
-		}
-	}
-	return args;
 }
 
-static void check_reference(struct check *c, const json_t *d)
+/* The parameters of the top-level def run; false: there is none. */
+static bool find_run(struct check *c, const struct jval *reference,
+		     struct params *p)
 {
-	const json_t *inputs = json_object_get(d, "inputs");
-	const char *ref = json_get_str(d, "reference"), *name;
-	json_t *args, *v;
+	struct py_token t, prev = { .kind = PY_EOF }, before = prev;
+	bool has = false;
+	struct pytok tz;
+
+	pytok_init(&tz, reference->s, reference->n);
+	for (pytok_next(&tz, &t); t.kind != PY_EOF && t.kind != PY_ERROR;
+	     before = prev, prev = t, pytok_next(&tz, &t)) {
+		if (tz.levels > 1 || t.kind != PY_NAME || t.len != 3 ||
+		    !py_is(&t, "run") || prev.kind != PY_NAME ||
+		    !py_is(&prev, "def"))
+			continue;
+		if (before.kind == PY_NAME && py_is(&before, "async")) {
+			p->is_async = true;
+			continue;
+		}
+		has = true;
+		read_params(&tz, p);
+	}
+	if (t.kind == PY_ERROR)
+		check_error(c, "the reference is no Python: line %u", t.line);
+	return has;
+}
+
+static void check_reference(struct check *c, const struct jval *d)
+{
+	const struct jval *inputs = jv_get(d, "inputs"), *v;
+	struct params p = { .n = 0 };
 	size_t i = 0;
 
-	args = run_parameters(c, ref);
-	if (!args)
+	if (!find_run(c, jv_get(d, "reference"), &p)) {
+		check_error(c, "the reference has no top-level function run%s",
+			    p.is_async ? " (an async one does not count)" :
+			    "");
 		return;
-	json_object_foreach((json_t *)inputs, name, v) {
-		const char *a = json_string_value(json_array_get(args, i));
-
-		if (!a || strcmp(a, name)) {
-			check_error(c, "run() takes '%s' where the inputs have"
-				    " '%s' (number %zu): inputs are passed by"
-				    " position", a ? a : "nothing", name,
+	}
+	jv_each(v, inputs) {
+		if (i == ARRAY_SIZE(p.s))
+			return;
+		if (i >= p.n || p.len[i] != strlen(v->key) ||
+		    memcmp(p.s[i], v->key, p.len[i])) {
+			check_error(c, "run() takes '%.*s' where the inputs"
+				    " have '%s' (number %zu): inputs are"
+				    " passed by position",
+				    i < p.n ? (int)p.len[i] : 7,
+				    i < p.n ? p.s[i] : "nothing", v->key,
 				    i + 1);
-			break;
+			return;
 		}
 		i++;
 	}
-	if (i == json_object_size(inputs) && i < json_array_size(args))
-		check_error(c, "run() takes '%s', which is no input",
-			    json_string_value(json_array_get(args, i)));
-	json_decref(args);
+	if (i < p.n && i < ARRAY_SIZE(p.s))
+		check_error(c, "run() takes '%.*s', which is no input",
+			    (int)p.len[i], p.s[i]);
 }
 
 /* ---- constraints: names and grammar; their truth needs a workload ---- */
@@ -239,37 +283,36 @@ static void check_reference(struct check *c, const json_t *d)
 static bool axis_declared(void *data, const char *name, bool *known,
 			  double *value)
 {
-	const json_t *a = json_object_get(json_object_get(data, "axes"), name);
-	const json_t *v = json_object_get(a, "value");
+	const struct jval *a = jv_get(jv_get(data, "axes"), name);
+	const struct jval *v = jv_get(a, "value");
 
 	*known = v != NULL;
-	*value = (double)json_integer_value(v);
+	*value = (double)jv_int(v);
 	return a != NULL;
 }
 
 static bool tensor_declared(void *data, const char *name,
 			    struct pyexpr_tensor *t)
 {
-	const json_t *i = json_object_get(json_object_get(data, "inputs"),
+	const struct jval *i = jv_get(jv_get(data, "inputs"),
 					  name);
-	const json_t *shape = json_object_get(i, "shape");
+	const struct jval *shape = jv_get(i, "shape");
 
-	*t = (struct pyexpr_tensor){ .ndim = (int)json_array_size(shape) };
+	*t = (struct pyexpr_tensor){ .ndim = (int)jv_size(shape) };
 	return i != NULL;
 }
 
-static void check_constraints(struct check *c, const json_t *d)
+static void check_constraints(struct check *c, const struct jval *d)
 {
 	struct pyexpr_env env = { (void *)(uintptr_t)d, axis_declared,
 				  tensor_declared };
-	json_t *list = json_object_get(d, "constraints"), *v;
-	size_t i;
+	const struct jval *list = jv_get(d, "constraints"), *v;
 
-	if (list && !json_is_array(list) && !json_is_null(list))
+	if (list && !jv_is(list, J_ARR) && !jv_is(list, J_NULL))
 		check_error(c, "key 'constraints' is no list");
-	json_array_foreach(list, i, v) {
+	jv_each(v, jv_is(list, J_ARR) ? list : NULL) {
 		struct strbuf why = STRBUF_INIT;
-		const char *s = json_string_value(v);
+		const char *s = jv_str(v);
 		enum pyexpr_result r = s && *s ? pyexpr_eval(s, &env, &why)
 					       : PYEXPR_BAD;
 
@@ -285,14 +328,13 @@ static void check_constraints(struct check *c, const json_t *d)
 
 /* ---- tags and name ---- */
 
-static void check_tags(struct check *c, const json_t *d)
+static void check_tags(struct check *c, const struct jval *d)
 {
-	json_t *tags = json_object_get(d, "tags"), *v;
+	const struct jval *tags = jv_get(d, "tags"), *v;
 	bool status = false, model = false;
-	size_t i;
 
-	json_array_foreach(tags, i, v) {
-		const char *s = json_string_value(v);
+	jv_each(v, jv_is(tags, J_ARR) ? tags : NULL) {
+		const char *s = jv_str(v);
 
 		if (!s || !*s)
 			check_error(c, "a tag is %s", s ? "empty" :
@@ -302,7 +344,7 @@ static void check_tags(struct check *c, const json_t *d)
 		else if (!strncmp(s, "model:", 6))
 			model = true;
 	}
-	if (tags && !json_is_array(tags) && !json_is_null(tags))
+	if (tags && !jv_is(tags, J_ARR) && !jv_is(tags, J_NULL))
 		check_error(c, "key 'tags' is no list");
 	if (!status)
 		check_warn(c, "no tag tells the status (status:verified or"
@@ -312,36 +354,49 @@ static void check_tags(struct check *c, const json_t *d)
 }
 
 /* The number after "_LETTERS" in the name, for axes that names carry. */
-static void check_name(struct check *c, const json_t *d, const char *name)
+static void check_name(struct check *c, const struct jval *d, const char *name)
 {
-	json_t *v, *numbers = json_object(), *n, *axis;
+	json_t *pattern, *numbers = json_object(), *n;
+	const struct jval *axis;
 	const char *key;
 	size_t i;
 
-	json_array_foreach(c->templates, i, v)
-		if (kernel_name_fits(json_string_value(v), name, numbers))
+	json_array_foreach(c->templates, i, pattern)
+		if (kernel_name_fits(json_string_value(pattern), name,
+				     numbers))
 			break;
 		else
 			json_object_clear(numbers);
 	json_object_foreach(numbers, key, n) {
-		axis = json_object_get(json_object_get(json_object_get(d,
-					"axes"), key), "value");
-		if (axis && json_is_integer(n) && !json_equal(axis, n))
+		axis = jv_get(jv_get(jv_get(d, "axes"), key), "value");
+		if (axis && json_is_integer(n) &&
+		    (axis->type != J_INT || axis->i != json_integer_value(n)))
 			check_error(c, "the name says %lld for axis '%s',"
 				    " which is %lld", (long long)
-				    json_integer_value(n), key, (long long)
-				    json_integer_value(axis));
+				    json_integer_value(n), key,
+				    (long long)jv_int(axis));
 	}
 	json_decref(numbers);
 }
 
-bool check_definition(struct check *c, const json_t *d, const char *op,
+static bool in_a_shape(const struct jval *tensors, const char *axis)
+{
+	const struct jval *t, *dim;
+
+	jv_each(t, tensors)
+		jv_each(dim, jv_get(t, "shape"))
+			if (!strcmp(dim->s, axis))
+				return true;
+	return false;
+}
+
+bool check_definition(struct check *c, const struct jval *d, const char *op,
 		      const char *stem)
 {
-	const char *name = json_get_str(d, "name");
-	const char *op_type = json_get_str(d, "op_type"), *key;
-	json_t *used = json_array(), *v;
-	bool ok;
+	const char *name = jv_get_str(d, "name");
+	const char *op_type = jv_get_str(d, "op_type");
+	const struct jval *in = jv_get(d, "inputs"), *v;
+	const struct jval *out = jv_get(d, "outputs");
 
 	c->section = "layout";
 	if (name && strcmp(name, stem))
@@ -351,31 +406,45 @@ bool check_definition(struct check *c, const json_t *d, const char *op,
 		check_error(c, "op_type '%s' is not the folder's, '%s'",
 			    op_type, op);
 	c->section = "definition";
-	ok = json_is_object(d);
-	if (!ok)
+	if (!jv_is(d, J_OBJ)) {
 		check_error(c, "it is no JSON object");
-	ok = ok && text_at(c, d, "name") && text_at(c, d, "op_type") &&
-		check_axes(c, d) && check_tensors(c, d, "inputs", used) &&
-		check_tensors(c, d, "outputs", used) &&
-		text_at(c, d, "reference");
-	if (!ok)
-		goto out;
+		return false;
+	}
+	if (!text_at(c, d, "name") || !text_at(c, d, "op_type") ||
+	    !check_axes(c, d) || !check_tensors(c, d, "inputs") ||
+	    !check_tensors(c, d, "outputs") || !text_at(c, d, "reference"))
+		return false;
 	described(c, d, "definition", NULL);
-	json_object_foreach(json_object_get(d, "inputs"), key, v)
-		if (json_object_get(json_object_get(d, "outputs"), key))
+	jv_each(v, in)
+		if (jv_get(out, v->key))
 			check_error(c, "'%s' is both an input and an output",
-				    key);
-	json_object_foreach(json_object_get(d, "axes"), key, v)
-		if (!json_array_has(used, key) &&
-		    !strcmp(json_get_str(v, "type"), "var"))
+				    v->key);
+	jv_each(v, jv_get(d, "axes"))
+		if (!strcmp(jv_get_str(v, "type"), "var") &&
+		    !in_a_shape(in, v->key) && !in_a_shape(out, v->key))
 			check_warn(c, "var axis '%s' is in no shape: a"
 				   " workload's value of it means nothing",
-				   key);
+				   v->key);
 	check_reference(c, d);
 	check_constraints(c, d);
 	check_tags(c, d);
 	check_name(c, d, name);
-out:
-	json_decref(used);
-	return ok;
+	return true;
+}
+
+char *check_made(const json_t *made, const char *op, const char *stem)
+{
+	struct check c = { .section = "definition" };
+	struct jdoc doc = { NULL, 0, NULL };
+	char *why = NULL;
+	json_t *v;
+	size_t i;
+
+	check_definition(&c, jdoc_copy(&doc, made), op, stem);
+	json_array_foreach(c.findings, i, v)
+		if (!why && !strcmp(json_get_str(v, "level"), "error"))
+			why = xstrdup(json_get_str(v, "message"));
+	check_release(&c);
+	jdoc_release(&doc);
+	return why;
 }

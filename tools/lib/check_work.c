@@ -8,56 +8,76 @@
 
 struct work {
 	struct check *c;
-	const json_t *d, *axes;
-	json_t *names;			/* input name -> index */
-	struct check_input in[64];
+	const struct jval *d, *declared;	/* its axes */
+	const struct jval *axes;		/* of the workload */
+	int64_t (*axis)(const void *data, const char *name);
+	const void *data;
+	struct check_input in[64];	/* in the order of the inputs */
 	size_t nin;
 };
 
+/* false: it has none here. */
 static bool axis_value(const struct work *w, const char *name, int64_t *value)
 {
-	const json_t *a = json_object_get(json_object_get(w->d, "axes"), name);
-	const json_t *v = json_object_get(a, "value");
+	const struct jval *v = jv_get(jv_get(w->declared, name), "value");
 
+	if (!v && w->axis) {
+		*value = w->axis(w->data, name);
+		return *value >= 0;
+	}
 	if (!v)
-		v = json_object_get(w->axes, name);
-	*value = json_integer_value(v);
-	return json_is_integer(v);
+		v = jv_get(w->axes, name);
+	*value = jv_int(v);
+	return jv_is(v, J_INT);
+}
+
+static struct check_input *input_of(struct work *w, const char *name)
+{
+	const struct jval *v;
+	size_t i = 0;
+
+	jv_each(v, jv_get(w->d, "inputs")) {
+		if (i == w->nin)
+			break;
+		if (!strcmp(v->key, name))
+			return &w->in[i];
+		i++;
+	}
+	return NULL;
 }
 
 static bool check_axes(struct work *w)
 {
-	json_t *declared = json_object_get(w->d, "axes"), *a, *v;
+	const struct jval *a, *v;
 	size_t var = 0;
-	const char *name;
 	bool ok = true;
 
-	if (!json_is_object(w->axes)) {
+	if (!jv_is(w->axes, J_OBJ)) {
 		check_error(w->c, "workload.axes is no object");
 		return false;
 	}
-	json_object_foreach(declared, name, a) {
-		if (!strcmp(json_get_str(a, "type"), "const"))
+	jv_each(a, w->declared) {
+		if (!strcmp(jv_get_str(a, "type"), "const"))
 			continue;
 		var++;
-		v = json_object_get(w->axes, name);
+		v = jv_get(w->axes, a->key);
 		if (!v) {
-			check_error(w->c, "axis '%s' has no value", name);
+			check_error(w->c, "axis '%s' has no value", a->key);
 			ok = false;
-		} else if (!json_is_integer(v) || json_integer_value(v) < 1) {
+		} else if (!jv_is(v, J_INT) || jv_int(v) < 1) {
 			check_error(w->c, "axis '%s' is %lld; it must be 1 or"
-				    " more", name,
-				    (long long)json_integer_value(v));
+				    " more", a->key,
+				    (long long)jv_int(v));
 			ok = false;
 		}
 	}
-	if (ok && json_object_size(w->axes) != var) {
-		json_object_foreach((json_t *)w->axes, name, v)
-			if (!json_object_get(declared, name) ||
-			    json_object_get(json_object_get(declared, name),
-					    "value"))
+	if (ok && jv_size(w->axes) != var) {
+		jv_each(v, w->axes) {
+			a = jv_get(w->declared, v->key);
+			if (!a || jv_get(a, "value"))
 				check_error(w->c, "axis '%s' is no var axis of"
-					    " the definition", name);
+					    " the definition", v->key);
+		}
 		ok = false;
 	}
 	return ok;
@@ -92,32 +112,24 @@ static int open_beneath(int dirfd, const char *path)
 	return (int)syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
 }
 
-static void close_blob(struct check *c)
+void check_blob_close(struct check_blob *b)
 {
-	if (c->blob_path)
-		st_close(&c->blob);
-	free(c->blob_path);
-	c->blob_path = NULL;
+	if (b->path)
+		st_close(&b->st);
+	free(b->path);
+	b->path = NULL;
 }
 
-void check_release(struct check *c)
-{
-	close_blob(c);
-	json_decref(c->findings);
-	json_decref(c->uuids);
-	json_decref(c->used_blobs);
-	json_decref(c->covered);
-}
-
-/* The blob in c->blob, opened unless it was the last; false: a finding. */
+/* The blob, opened unless it was the last; false: a finding. */
 static bool get_blob(struct check *c, const char *name, const char *rel)
 {
 	struct strbuf why = STRBUF_INIT;
+	struct check_blob *b = c->blob;
 	int fd;
 
-	if (c->blob_path && !strcmp(c->blob_path, rel))
+	if (b->path && !strcmp(b->path, rel))
 		return true;
-	close_blob(c);
+	check_blob_close(b);
 	fd = open_beneath(c->dirfd, rel);
 	if (fd < 0 && (errno == EXDEV || errno == ELOOP))
 		check_error(c, "input '%s': path '%s' leaves the dataset",
@@ -125,19 +137,19 @@ static bool get_blob(struct check *c, const char *name, const char *rel)
 	else if (fd < 0)
 		check_error(c, "input '%s': unable to open %s: %s", name, rel,
 			    strerror(errno));
-	else if (st_open_fd(&c->blob, fd, rel, &why))
+	else if (st_open_fd(&b->st, fd, rel, &why))
 		check_error(c, "input '%s': %s", name, why.buf);
 	else
-		c->blob_path = xstrdup(rel);
+		b->path = xstrdup(rel);
 	strbuf_release(&why);
-	return c->blob_path;
+	return b->path;
 }
 
-static void hold_blob(struct work *w, const char *name, const json_t *spec,
+static void hold_blob(struct work *w, const char *name, const struct jval *spec,
 		      const struct safetensors *st, const char *key,
 		      struct check_input *in)
 {
-	const char *want = json_get_str(spec, "dtype"), *have;
+	const char *want = jv_get_str(spec, "dtype"), *have;
 	struct strbuf why = STRBUF_INIT;
 	struct st_tensor t;
 	int i;
@@ -169,11 +181,11 @@ out:
 	strbuf_release(&why);
 }
 
-static void check_blob(struct work *w, const char *name, const json_t *spec,
-		       const json_t *e, struct check_input *in)
+static void check_blob(struct work *w, const char *name, const struct jval *spec,
+		       const struct jval *e, struct check_input *in)
 {
-	const char *path = json_get_str(e, "path"), *rel;
-	const char *key = json_get_str(e, "tensor_key");
+	const char *path = jv_get_str(e, "path"), *rel;
+	const char *key = jv_get_str(e, "tensor_key");
 
 	if (!path || !key) {
 		check_error(w->c, "input '%s': path or tensor_key is missing",
@@ -186,11 +198,9 @@ static void check_blob(struct work *w, const char *name, const json_t *spec,
 			    name, path);
 		return;
 	}
-	if (!w->c->used_blobs)
-		w->c->used_blobs = json_array();
-	json_array_append_new(w->c->used_blobs, json_string(rel));
+	check_note(&w->c->used_blobs, rel, w->c->line);
 	if (get_blob(w->c, name, rel))
-		hold_blob(w, name, spec, &w->c->blob, key, in);
+		hold_blob(w, name, spec, &w->c->blob->st, key, in);
 }
 
 static bool ends_in(const char *s, const char *tail)
@@ -214,19 +224,18 @@ static bool is_index(const char *name, const char *dtype)
 	return false;
 }
 
-static void check_input(struct work *w, const char *name, const json_t *spec,
-			const json_t *e, struct check_input *in)
+static void check_input(struct work *w, const char *name, const struct jval *spec,
+			const struct jval *e, struct check_input *in)
 {
-	const char *type = json_get_str(e, "type");
-	const char *dtype = json_get_str(spec, "dtype");
-	json_t *shape = json_object_get(spec, "shape"), *dim, *v;
-	size_t i;
+	const char *type = jv_get_str(e, "type");
+	const char *dtype = jv_get_str(spec, "dtype");
+	const struct jval *shape = jv_get(spec, "shape"), *dim, *v;
 
-	in->known_shape = json_array_size(shape) <= ST_MAX_DIMS;
-	json_array_foreach(shape, i, dim)
+	in->known_shape = jv_size(shape) <= ST_MAX_DIMS;
+	jv_each(dim, shape)
 		if (in->known_shape)
 			in->known_shape = axis_value(w,
-				json_string_value(dim),
+				jv_str(dim),
 				&in->shape[in->ndim++]);
 	if (!type || (strcmp(type, "random") && strcmp(type, "scalar") &&
 		      strcmp(type, "safetensors"))) {
@@ -234,14 +243,14 @@ static void check_input(struct work *w, const char *name, const json_t *spec,
 			    type ? type : "");
 		return;
 	}
-	if (!strcmp(type, "scalar") != json_is_null(shape)) {
-		check_error(w->c, "input '%s': %s", name, json_is_null(shape)
+	if (!strcmp(type, "scalar") != jv_is(shape, J_NULL)) {
+		check_error(w->c, "input '%s': %s", name, jv_is(shape, J_NULL)
 			    ? "a scalar is needed" : "a tensor is needed");
 		return;
 	}
-	v = json_object_get(e, "value");
-	if (!strcmp(type, "scalar") && !json_is_number(v) &&
-	    !json_is_boolean(v))
+	v = jv_get(e, "value");
+	if (!strcmp(type, "scalar") && !jv_is_number(v) &&
+	    !jv_is_bool(v))
 		check_error(w->c, "input '%s': its value is no number", name);
 	if (!strcmp(type, "random") && is_index(name, dtype))
 		check_error(w->c, "input '%s' is an index tensor; random"
@@ -325,22 +334,20 @@ static bool env_axis(void *data, const char *name, bool *known, double *value)
 	struct work *w = data;
 	int64_t v;
 
-	if (!json_object_get(json_object_get(w->d, "axes"), name))
+	if (!jv_get(w->declared, name))
 		return false;
 	*known = axis_value(w, name, &v);
-	*value = (double)v;
+	*value = *known ? (double)v : 0;
 	return true;
 }
 
 static bool env_tensor(void *data, const char *name, struct pyexpr_tensor *t)
 {
 	struct work *w = data;
-	const json_t *i = json_object_get(w->names, name);
-	const struct check_input *in;
+	const struct check_input *in = input_of(w, name);
 
-	if (!i)
+	if (!in)
 		return false;
-	in = &w->in[json_integer_value(i)];
 	*t = (struct pyexpr_tensor){ .ndim = in->ndim,
 		.shape = in->known_shape ? in->shape : NULL,
 		.values = in->values, .n = in->n };
@@ -350,12 +357,11 @@ static bool env_tensor(void *data, const char *name, struct pyexpr_tensor *t)
 static void check_constraints(struct work *w)
 {
 	struct pyexpr_env env = { w, env_axis, env_tensor };
-	json_t *v;
-	size_t i;
+	const struct jval *v;
 
-	json_array_foreach(json_object_get(w->d, "constraints"), i, v) {
+	jv_each(v, jv_get(w->d, "constraints")) {
 		struct strbuf why = STRBUF_INIT;
-		const char *s = json_string_value(v);
+		const char *s = jv_str(v);
 		enum pyexpr_result r = s ? pyexpr_eval(s, &env, &why)
 					 : PYEXPR_UNKNOWN;
 
@@ -367,106 +373,100 @@ static void check_constraints(struct work *w)
 	}
 }
 
-static void check_uuid(struct check *c, const json_t *work)
+static void check_uuid(struct check *c, const struct jval *work)
 {
-	const char *uuid = json_get_str(work, "uuid");
+	const char *uuid = jv_get_str(work, "uuid");
 
 	if (!uuid || !*uuid)
 		check_error(c, "the workload has no uuid");
-	else {
-		if (!c->uuids)
-			c->uuids = json_array();
-		json_array_append_new(c->uuids, json_pack("{s:s, s:I}", "uuid",
-				      uuid, "line", (json_int_t)c->line));
-	}
+	else
+		check_note(&c->uuids, uuid, c->line);
 }
 
-static bool check_inputs(struct work *w, const json_t *inputs)
+static bool check_inputs(struct work *w, const struct jval *inputs)
 {
-	json_t *declared = json_object_get(w->d, "inputs"), *spec, *e;
-	const char *name;
+	const struct jval *declared = jv_get(w->d, "inputs"), *spec, *e;
 	bool ok = true;
 
-	if (!json_is_object(inputs)) {
+	if (!jv_is(inputs, J_OBJ)) {
 		check_error(w->c, "workload.inputs is no object");
 		return false;
 	}
-	json_object_foreach((json_t *)inputs, name, e)
-		if (!json_object_get(declared, name)) {
+	jv_each(e, inputs)
+		if (!jv_get(declared, e->key)) {
 			check_error(w->c, "'%s' is no input of the definition",
-				    name);
+				    e->key);
 			ok = false;
 		}
-	json_object_foreach(declared, name, spec) {
-		e = json_object_get(inputs, name);
+	jv_each(spec, declared) {
+		e = jv_get(inputs, spec->key);
 		if (!e) {
-			check_error(w->c, "input '%s' is missing", name);
+			check_error(w->c, "input '%s' is missing", spec->key);
 			ok = false;
 		} else if (ok && w->nin < ARRAY_SIZE(w->in)) {
-			json_object_set_new(w->names, name,
-				json_integer((json_int_t)w->nin));
-			check_input(w, name, spec, e, &w->in[w->nin++]);
+			w->in[w->nin] = (struct check_input){ 0 };
+			check_input(w, spec->key, spec, e, &w->in[w->nin++]);
 		}
 	}
 	return ok;
 }
 
-void check_workload(struct check *c, const json_t *line, const json_t *d)
+static void check_all_values(struct work *w)
 {
-	const json_t *work = json_object_get(line, "workload"), *idx;
-	struct work w = { .c = c, .d = d,
-			  .axes = json_object_get(work, "axes"),
-			  .names = json_object() };
-	const char *key;
-	json_t *v;
+	const struct jval *v;
+	size_t i = 0;
+
+	jv_each(v, jv_get(w->d, "inputs")) {
+		if (i == w->nin)
+			break;
+		if (w->in[i].values)
+			check_values(w, v->key, &w->in[i]);
+		i++;
+	}
+	check_constraints(w);
+}
+
+void check_workload(struct check *c, const struct jval *line,
+		    const struct jval *d)
+{
+	const struct jval *work = jv_get(line, "workload");
+	struct work w;
 	size_t i;
 
-	if (!json_is_object(work)) {
+	w.c = c;
+	w.d = d;
+	w.declared = jv_get(d, "axes");
+	w.axes = jv_get(work, "axes");
+	w.axis = NULL;
+	w.nin = 0;
+	if (!jv_is(work, J_OBJ)) {
 		check_error(c, "key 'workload' is no object");
-		goto out;
+		return;
 	}
-	if (!json_is_null(json_object_get(line, "solution")) ||
-	    !json_is_null(json_object_get(line, "evaluation")))
+	if (!jv_is(jv_get(line, "solution"), J_NULL) ||
+	    !jv_is(jv_get(line, "evaluation"), J_NULL))
 		check_error(c, "solution and evaluation of a workload line"
 			    " are null");
 	check_uuid(c, work);
-	if (!check_axes(&w) ||
-	    !check_inputs(&w, json_object_get(work, "inputs")))
-		goto out;
-	json_object_foreach(json_object_get(d, "inputs"), key, v) {
-		idx = json_object_get(w.names, key);
-		if (idx && w.in[json_integer_value(idx)].values)
-			check_values(&w, key,
-				     &w.in[json_integer_value(idx)]);
-	}
-	check_constraints(&w);
-out:
+	if (check_axes(&w) && check_inputs(&w, jv_get(work, "inputs")))
+		check_all_values(&w);
 	for (i = 0; i < w.nin; i++)
 		free(w.in[i].values);
-	json_decref(w.names);
 }
 
-void check_values_of(struct check *c, const json_t *d, const json_t *axes,
-		     struct check_input *in, size_t n)
+void check_values_of(struct check *c, const struct jval *d,
+		     int64_t (*axis)(const void *data, const char *name),
+		     const void *data, const struct check_input *in, size_t n)
 {
-	struct work w = { .c = c, .d = d, .axes = axes,
-			  .names = json_object() };
-	const char *key;
-	json_t *v;
-	size_t i = 0;
+	struct work w;
 
-	json_object_foreach(json_object_get(d, "inputs"), key, v) {
-		if (i == n || w.nin == ARRAY_SIZE(w.in))
-			break;
-		json_object_set_new(w.names, key, json_integer((json_int_t)i));
-		w.in[w.nin++] = in[i++];
-	}
-	i = 0;
-	json_object_foreach(json_object_get(d, "inputs"), key, v) {
-		if (i < w.nin && w.in[i].values)
-			check_values(&w, key, &w.in[i]);
-		i++;
-	}
-	check_constraints(&w);
-	json_decref(w.names);
+	w.c = c;
+	w.d = d;
+	w.declared = jv_get(d, "axes");
+	w.axes = NULL;
+	w.axis = axis;
+	w.data = data;
+	w.nin = n < ARRAY_SIZE(w.in) ? n : ARRAY_SIZE(w.in);
+	memcpy(w.in, in, w.nin * sizeof(*in));
+	check_all_values(&w);
 }

@@ -1,4 +1,5 @@
 #include "dump.h"
+#include "fileio.h"
 #include "torchpt.h"
 
 #include <ctype.h>
@@ -38,91 +39,91 @@ bool dump_name_parse(struct dump_name *n, const char *folder)
 	return true;
 }
 
-/* Splits "(self, a: int = 1, *args)" at its top-level commas. */
-static json_t *signature(const char *s)
+/*
+ * One parameter, "name: type = default": cut where it stands, and to[0] is the
+ * comma or parenthesis behind it.
+ */
+static void parameter(struct dump *d, char *from, char *to)
 {
-	json_t *params = json_array(), *p;
-	const char *from, *stop;
+	struct dump_param p = { NULL, NULL, false };
+	char *stop, *t, *value = NULL;
 	int depth = 0;
-	char quote = 0;
 
-	if (*s != '(')
-		return params;
-	for (from = ++s; *s; s++) {
-		if (quote) {
+	while (from < to && *from == ' ')
+		from++;
+	for (stop = from; stop < to && !strchr(":= ", *stop); stop++)
+		;
+	for (t = stop; t < to && !value; t++) {
+		depth += strchr("([{", *t) ? 1 : 0;
+		depth -= strchr(")]}", *t) ? 1 : 0;
+		if (!depth && *t == '=')
+			value = t + 1;
+	}
+	if (stop == from || *from == '/')
+		return;
+	while (value && *value == ' ')
+		value++;
+	*to = '\0';
+	if (*from != '*') {
+		p.name = from;
+		p.is_text = value && *value == '\'' && to - value > 1;
+		p.value = p.is_text ? value + 1 : value;
+		if (p.is_text)
+			to[-1] = '\0';
+		*stop = '\0';
+	}
+	d->params[d->nparams++] = p;
+}
+
+/* Splits "(self, a: int = 1, *args)" at its top-level commas. */
+static void read_signature(struct dump *d, const char *signature)
+{
+	char *s, *from, quote = 0, last = ',';
+	size_t commas = 1;
+	int depth = 0;
+
+	if (!signature || *signature != '(')
+		return;
+	for (s = d->signature = xstrdup(signature); *s; s++)
+		commas += *s == ',';
+	d->params = xcalloc(commas, sizeof(*d->params));
+	for (from = s = d->signature + 1; *s && last == ','; s++) {
+		if (quote)
 			quote = *s == quote ? 0 : quote;
-			continue;
-		}
-		if (*s == '\'' || *s == '"')
+		else if (*s == '\'' || *s == '"')
 			quote = *s;
 		else if (strchr("([{", *s))
 			depth++;
 		else if (depth && strchr(")]}", *s))
 			depth--;
 		else if (!depth && (*s == ',' || *s == ')')) {
-			const char *eq = NULL, *t;
-			int d = 0;
-
-			while (*from == ' ')
-				from++;
-			for (stop = from; stop < s && *stop != ':' &&
-			     *stop != '=' && *stop != ' '; stop++)
-				;
-			for (t = stop; t < s && !eq; t++) {
-				d += strchr("([{", *t) ? 1 : 0;
-				d -= strchr(")]}", *t) ? 1 : 0;
-				if (!d && *t == '=')
-					eq = t + 1;
-			}
-			if (stop > from && *from != '*' && *from != '/') {
-				p = json_pack("{s:s%}", "name", from,
-					      (size_t)(stop - from));
-				while (eq && *eq == ' ')
-					eq++;
-				/* a text without its quotes */
-				if (eq && *eq == '\'' && s - eq > 1)
-					json_object_set_new(p, "text",
-						json_stringn(eq + 1, (size_t)
-							     (s - eq - 2)));
-				else if (eq)
-					json_object_set_new(p, "default",
-						json_stringn(eq, (size_t)
-							     (s - eq)));
-				json_array_append_new(params, p);
-			} else if (stop > from || *from == '*') {
-				/* what follows is by keyword only */
-				json_array_append_new(params, json_pack(
-					"{s:s}", "name", "*"));
-			}
-			if (*s == ')')
-				break;
+			last = *s;
+			parameter(d, from, s);
 			from = s + 1;
 		}
 	}
-	return params;
 }
 
 /* The last whole line with something in it. */
-static json_t *last_line(const struct strbuf *sb, struct strbuf *err)
+static const struct jval *last_line(struct dump *d, char *text, size_t end,
+				    struct strbuf *err)
 {
-	size_t end = sb->len, from;
-	json_t *j;
+	const struct jval *v;
+	size_t from;
 
-	while (end && isspace((unsigned char)sb->buf[end - 1]))
+	while (end && isspace((unsigned char)text[end - 1]))
 		end--;
-	for (from = end; from && sb->buf[from - 1] != '\n'; from--)
+	for (from = end; from && text[from - 1] != '\n'; from--)
 		;
 	if (from == end) {
 		strbuf_addstr(err, "metadata.jsonl is empty");
 		return NULL;
 	}
-	j = json_parse(sb->buf + from, end - from, "metadata.jsonl", err);
-	if (j && json_is_object(j))
-		return j;
-	if (j)
-		strbuf_addstr(err, "the last line of metadata.jsonl is no"
-			      " object");
-	json_decref(j);
+	v = jdoc_parse(&d->doc, text + from, end - from, "metadata.jsonl",
+		       err);
+	if (!v || v->type == J_OBJ)
+		return v;
+	strbuf_addstr(err, "the last line of metadata.jsonl is no object");
 	return NULL;
 }
 
@@ -141,10 +142,10 @@ static int open_in(int dirfd, const char *folder, const char *file)
 static int read_meta(struct dump *d, int dirfd, const char *folder,
 		     struct strbuf *err)
 {
-	struct strbuf sb = STRBUF_INIT_MAX(MAX_META);
 	int fd = open_in(dirfd, folder, "metadata.jsonl");
 	const char *status;
 	struct stat st;
+	size_t n;
 
 	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode)) {
 		strbuf_addf(err, "metadata.jsonl: %s", fd < 0 ?
@@ -153,17 +154,20 @@ static int read_meta(struct dump *d, int dirfd, const char *folder,
 			close(fd);
 		return -1;
 	}
-	if (strbuf_read_fd(&sb, fd, "metadata.jsonl", err)) {
+	n = (size_t)st.st_size;
+	d->text = n <= MAX_META ? xmalloc(n + 1) : NULL;
+	if (!d->text || file_get(fd, d->text, n, 0)) {
+		strbuf_addf(err, "metadata.jsonl: %s", d->text ?
+			    "it cannot be read, or was cut meanwhile" :
+			    "it is larger than 4 MiB");
 		close(fd);
-		strbuf_release(&sb);
 		return -1;
 	}
 	close(fd);
-	d->meta = last_line(&sb, err);
-	strbuf_release(&sb);
+	d->meta = last_line(d, d->text, n, err);
 	if (!d->meta)
 		return -1;
-	status = json_get_str(d->meta, "execution_status");
+	status = jv_get_str(d->meta, "execution_status");
 	if (!status || strcmp(status, "completed")) {
 		strbuf_addf(err, "the call did not complete (%s)", status ?
 			    status : "no status");
@@ -175,7 +179,6 @@ static int read_meta(struct dump *d, int dirfd, const char *folder,
 int dump_open(struct dump *d, int dirfd, const char *folder,
 	      struct strbuf *err)
 {
-	const char *sig;
 	int fd;
 
 	*d = (struct dump){ .tensors.fd = -1 };
@@ -196,8 +199,7 @@ int dump_open(struct dump *d, int dirfd, const char *folder,
 		goto fail;
 	}
 	d->has_tensors = true;
-	sig = json_get_str(d->meta, "function_signature");
-	d->params = signature(sig ? sig : "");
+	read_signature(d, jv_get_str(d->meta, "function_signature"));
 	return 0;
 fail:
 	dump_close(d);
@@ -234,8 +236,10 @@ void dump_close(struct dump *d)
 
 	for (i = 0; i < d->nints; i++)
 		free(d->ints[i].v);
-	json_decref(d->meta);
-	json_decref(d->params);
+	jdoc_release(&d->doc);
+	free(d->text);
+	free(d->signature);
+	free(d->params);
 	if (d->has_tensors)
 		st_close(&d->tensors);
 	*d = (struct dump){ .tensors.fd = -1 };
@@ -243,37 +247,36 @@ void dump_close(struct dump *d)
 
 const char *dump_self(const struct dump *d)
 {
-	const json_t *id = json_object_get(d->meta, "self_id");
-	const char *s = json_get_str(json_object_get(json_object_get(d->meta,
-				     "input_metadata"), "arg_0"), "repr");
+	const struct jval *id = jv_get(d->meta, "self_id");
+	const char *s = jv_get_str(jv_get(jv_get(d->meta, "input_metadata"),
+					  "arg_0"), "repr");
 	static char number[32];
 
-	if (json_is_integer(id)) {
-		snprintf(number, sizeof(number), "%lld",
-			 (long long)json_integer_value(id));
+	if (jv_is(id, J_INT)) {
+		snprintf(number, sizeof(number), "%lld", (long long)id->i);
 		return number;
 	}
 	return s ? s : "";
 }
 
-static void from_json(const json_t *j, struct dump_value *v)
+static void from_json(const struct jval *j, struct dump_value *v)
 {
 	const char *type;
 
-	if (json_is_null(j)) {
+	if (jv_is(j, J_NULL)) {
 		v->kind = DUMP_NONE;
-	} else if (json_is_boolean(j)) {
+	} else if (jv_is_bool(j)) {
 		v->kind = DUMP_BOOL;
-		v->number = json_is_true(j);
-	} else if (json_is_number(j)) {
+		v->number = jv_is(j, J_TRUE);
+	} else if (jv_is_number(j)) {
 		v->kind = DUMP_NUMBER;
-		v->number = json_number_value(j);
-		v->whole = json_is_integer(j);
-	} else if (json_is_string(j)) {
+		v->number = jv_number(j);
+		v->whole = jv_is(j, J_INT);
+	} else if (jv_is(j, J_STR)) {
 		v->kind = DUMP_TEXT;
-		v->text = json_string_value(j);
-	} else if (json_is_object(j)) {
-		type = json_get_str(j, "value");
+		v->text = j->s;
+	} else if (jv_is(j, J_OBJ)) {
+		type = jv_get_str(j, "value");
 		v->kind = type ? DUMP_TEXT : DUMP_ABSENT;
 		v->text = type;
 	}
@@ -300,18 +303,20 @@ static void from_default(const char *s, struct dump_value *v)
 static int by_key(const struct dump *d, const char *key, int item,
 		  struct dump_value *v, struct strbuf *err)
 {
-	const json_t *meta = json_object_get(d->meta, "input_metadata");
+	const struct jval *there;
 	struct strbuf name = STRBUF_INIT;
 	int ret = 0;
 
 	strbuf_addstr(&name, key);
 	if (item >= 0)
 		strbuf_addf(&name, "__%d", item);
-	if (json_object_get(d->tensors.header, name.buf)) {
+	if (jv_get(d->tensors.header, name.buf)) {
 		v->kind = DUMP_TENSOR;
 		ret = st_find(&d->tensors, name.buf, &v->t, err);
-	} else if (item < 0 && json_object_get(meta, key)) {
-		from_json(json_object_get(meta, key), v);
+	} else if (item < 0) {
+		there = jv_get(jv_get(d->meta, "input_metadata"), key);
+		if (there)
+			from_json(there, v);
 	}
 	strbuf_release(&name);
 	return ret;
@@ -322,34 +327,30 @@ int dump_arg(const struct dump *d, const char *name, int item,
 {
 	struct strbuf key = STRBUF_INIT;
 	bool positional = true;
-	json_t *p;
 	size_t i;
 	int ret;
 
 	*v = (struct dump_value){ .kind = DUMP_ABSENT };
 	strbuf_addf(&key, "kwarg_%s", name);
 	ret = by_key(d, key.buf, item, v, err);
-	json_array_foreach(d->params, i, p) {
-		const char *own = json_get_str(p, "name");
-		const char *dflt = json_get_str(p, "default");
+	for (i = 0; i < d->nparams && !ret && v->kind == DUMP_ABSENT; i++) {
+		const struct dump_param *p = &d->params[i];
 
-		if (ret || v->kind != DUMP_ABSENT)
-			break;
-		if (!own || !strcmp(own, "*")) {
-			positional = false;
-			continue;
-		}
-		if (strcmp(own, name))
+		positional &= p->name != NULL;
+		if (!p->name || strcmp(p->name, name))
 			continue;
 		if (positional) {
 			strbuf_reset(&key);
 			strbuf_addf(&key, "arg_%zu", i);
 			ret = by_key(d, key.buf, item, v, err);
 		}
-		if (!ret && v->kind == DUMP_ABSENT && dflt && item < 0)
-			from_default(dflt, v);
-		else if (!ret && v->kind == DUMP_ABSENT && item < 0)
-			from_json(json_object_get(p, "text"), v);
+		if (ret || v->kind != DUMP_ABSENT || !p->value || item >= 0)
+			continue;
+		if (p->is_text)
+			*v = (struct dump_value){ .kind = DUMP_TEXT,
+						  .text = p->value };
+		else
+			from_default(p->value, v);
 	}
 	strbuf_release(&key);
 	return ret;

@@ -25,11 +25,20 @@ struct dump_name {
 /* false: the folder's name is none of a call. */
 bool dump_name_parse(struct dump_name *n, const char *folder);
 
+struct dump_param {
+	const char *name;	/* NULL: from here on by keyword only */
+	const char *value;	/* its default as it stands, or NULL */
+	bool is_text;		/* value was in quotes */
+};
+
 struct dump {
-	json_t *meta;		/* the last line of metadata.jsonl */
+	const struct jval *meta;	/* the last line of metadata.jsonl */
+	struct jdoc doc;
+	char *text, *signature;		/* what meta and params point into */
 	struct safetensors tensors;
 	bool has_tensors;
-	json_t *params;		/* of the signature: [{name, default?}] */
+	struct dump_param *params;	/* of the signature */
+	size_t nparams;
 	struct {		/* integer tensors read so far */
 		uint64_t offset;
 		int64_t *v;

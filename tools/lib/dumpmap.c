@@ -328,6 +328,13 @@ static int all_axes(struct dump_mapping *x)
 	return 0;
 }
 
+static int64_t axis_of(const void *axes, const char *name)
+{
+	const json_t *v = json_object_get(axes, name);
+
+	return v ? json_integer_value(v) : -1;
+}
+
 static int hold_values(struct dump_mapping *x)
 {
 	struct check c = { .section = "workload" };
@@ -336,7 +343,7 @@ static int hold_values(struct dump_mapping *x)
 
 	for (i = 0; i < x->w->n; i++)
 		in[i] = x->w->input[i].in;
-	check_values_of(&c, x->m->definition, x->w->axes, in, x->w->n);
+	check_values_of(&c, x->m->checked, axis_of, x->w->axes, in, x->w->n);
 	if (c.errors)
 		strbuf_addstr(x->why, json_get_str(json_array_get(c.findings,
 						   0), "message"));

@@ -29,6 +29,7 @@
 
 struct dumpmap {
 	const json_t *definition;
+	const struct jval *checked;	/* the same, for check.h */
 	const json_t *how;		/* "dump" of the template, or NULL */
 	json_t *params;			/* numbers in the name: {top_k: 8} */
 };

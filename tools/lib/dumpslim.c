@@ -56,15 +56,14 @@ static void punch(int fd, const char *name)
 	struct safetensors st;
 	struct st_tensor t;
 	struct stat before;
-	const char *key;
-	json_t *v;
+	const struct jval *v;
 
 	if (fstat(fd, &before) || st_open_fd(&st, dup(fd), name, &no)) {
 		strbuf_release(&no);	/* dumpwl tells what is wrong */
 		return;
 	}
-	json_object_foreach(st.header, key, v)
-		if (!st_find(&st, key, &t, &no) && t.size >= SMALL &&
+	jv_each(v, st.header)
+		if (!st_find(&st, v->key, &t, &no) && t.size >= SMALL &&
 		    (t.dtype[0] == 'F' || t.dtype[0] == 'B') &&
 		    strcmp(t.dtype, "BOOL"))
 			fallocate(fd, FALLOC_FL_PUNCH_HOLE |

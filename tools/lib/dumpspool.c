@@ -28,27 +28,28 @@ struct spool {
 static void find_ranges(struct spool *s)
 {
 	struct strbuf no = STRBUF_INIT;
-	json_t *header, *e, *off;
-	const char *key, *dtype;
+	const struct jval *e, *off;
+	struct jdoc doc = { NULL, 0, NULL };
+	const char *dtype;
+	char *text = xmalloc(s->data - 8);
 
+	memcpy(text, s->head.buf + 8, s->data - 8);
 	s->nkeep = 0;
-	header = json_parse(s->head.buf + 8, s->data - 8, "header", &no);
-	json_object_foreach(header, key, e) {
-		dtype = json_get_str(e, "dtype");
-		off = json_object_get(e, "data_offsets");
-		if (!dtype || json_array_size(off) != 2 ||
+	jv_each(e, jdoc_parse(&doc, text, s->data - 8, "header", &no)) {
+		dtype = jv_get_str(e, "dtype");
+		off = jv_get(e, "data_offsets");
+		if (!dtype || jv_size(off) != 2 ||
 		    (*dtype != 'I' && *dtype != 'U' && *dtype != 'B') ||
 		    !strcmp(dtype, "BF16"))
 			continue;
 		s->keep = xrealloc(s->keep, (s->nkeep + 1) *
 				   sizeof(*s->keep));
 		s->keep[s->nkeep++] = (struct range){
-			s->data + (uint64_t)json_integer_value(
-				json_array_get(off, 0)),
-			s->data + (uint64_t)json_integer_value(
-				json_array_get(off, 1)) };
+			s->data + (uint64_t)jv_int(jv_at(off, 0)),
+			s->data + (uint64_t)jv_int(jv_at(off, 1)) };
 	}
-	json_decref(header);
+	jdoc_release(&doc);
+	free(text);
 	strbuf_release(&no);
 }
 

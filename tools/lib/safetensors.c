@@ -92,17 +92,18 @@ int st_open_fd(struct safetensors *st, int fd, const char *path,
 			    (unsigned long long)n);
 		goto fail;
 	}
-	text = xmalloc(n);
-	if (st_read(st, text, n, 8)) {
-		strbuf_addf(err, "unable to read %s: %s", path,
-			    strerror(errno));
-		free(text);
-		goto fail;
+	text = st->head + 8;
+	if (n + 8 > st->head_len) {
+		text = st->text = xmalloc(n);
+		if (file_get(fd, text, n, 8)) {
+			strbuf_addf(err, "unable to read %s: %s", path,
+				    strerror(errno));
+			goto fail;
+		}
 	}
-	st->header = json_parse(text, n, path, err);
-	free(text);
+	st->header = jdoc_parse(&st->doc, text, n, path, err);
 	st->data = n + 8;
-	if (json_is_object(st->header))
+	if (jv_is(st->header, J_OBJ))
 		return 0;
 	if (st->header)
 		strbuf_addf(err, "%s: its header is no JSON object", path);
@@ -115,41 +116,40 @@ void st_close(struct safetensors *st)
 {
 	if (st->fd >= 0)
 		close(st->fd);
-	json_decref(st->header);
+	jdoc_release(&st->doc);
 	free(st->head);
+	free(st->text);
 	*st = (struct safetensors){ .fd = -1 };
 }
 
 int st_find(const struct safetensors *st, const char *name,
 	    struct st_tensor *t, struct strbuf *err)
 {
-	json_t *e = json_object_get(st->header, name), *v;
-	json_t *shape = json_object_get(e, "shape");
-	json_t *off = json_object_get(e, "data_offsets");
+	const struct jval *e = jv_get(st->header, name), *v;
+	const struct jval *shape = jv_get(e, "shape");
+	const struct jval *off = jv_get(e, "data_offsets");
 	uint64_t count = 1, from, to;
 	int d;
-	size_t i;
 
-	*t = (struct st_tensor){ .dtype = json_get_str(e, "dtype") };
+	*t = (struct st_tensor){ .dtype = jv_get_str(e, "dtype") };
 	if (!e) {
 		strbuf_addf(err, "there is no tensor '%s' in it", name);
 		return -1;
 	}
 	d = t->dtype ? find_dtype(t->dtype) : -1;
-	if (d < 0 || !json_is_array(shape) ||
-	    json_array_size(shape) > ST_MAX_DIMS ||
-	    json_array_size(off) != 2)
+	if (d < 0 || !jv_is(shape, J_ARR) || shape->n > ST_MAX_DIMS ||
+	    !jv_is(off, J_ARR) || off->n != 2)
 		goto bad;
-	json_array_foreach(shape, i, v) {
-		json_int_t n = json_integer_value(v);
+	jv_each(v, shape) {
+		int64_t n = jv_int(v);
 
-		if (!json_is_integer(v) || n < 0 ||
+		if (!jv_is(v, J_INT) || n < 0 ||
 		    __builtin_mul_overflow(count, (uint64_t)n, &count))
 			goto bad;
 		t->shape[t->ndim++] = n;
 	}
-	from = (uint64_t)json_integer_value(json_array_get(off, 0));
-	to = (uint64_t)json_integer_value(json_array_get(off, 1));
+	from = (uint64_t)jv_int(jv_at(off, 0));
+	to = (uint64_t)jv_int(jv_at(off, 1));
 	if (from > to || to > st->file_size - st->data ||
 	    __builtin_mul_overflow(count, dtypes[d].size, &count) ||
 	    count != to - from)

@@ -10,7 +10,7 @@
 #ifndef ONBOARD_SAFETENSORS_H
 #define ONBOARD_SAFETENSORS_H
 
-#include "json.h"
+#include "jdoc.h"
 
 #define ST_MAX_DIMS 8
 
@@ -23,10 +23,12 @@ struct st_tensor {
 
 struct safetensors {
 	int fd;
-	json_t *header;
+	const struct jval *header;	/* in doc, which stands in text */
+	struct jdoc doc;
 	uint64_t data, file_size;
 	char *head;			/* the first bytes of the file */
 	size_t head_len;
+	char *text;			/* of the header, unless it is in head */
 };
 
 /* 0, or -1 with a sentence in err. */

@@ -366,7 +366,7 @@ int torchpt_open_fd(struct safetensors *st, int fd, const char *path,
 		    struct strbuf *err)
 {
 	struct unpickler u = { .err = err };
-	json_t *at, *v;
+	json_t *at, *v, *header = NULL;
 	unsigned char *text = NULL;
 	const char *key;
 	struct stat s;
@@ -393,12 +393,15 @@ int torchpt_open_fd(struct safetensors *st, int fd, const char *path,
 		u.end = text + n;
 		if (!file_get(fd, text, n, (uint64_t)json_integer_value(
 					json_array_get(at, 0))))
-			st->header = unpickle(&u);
+			header = unpickle(&u);
 	}
 	/* what is no tensor is no entry of a header */
-	json_object_foreach_safe(st->header, tmp, key, v)
+	json_object_foreach_safe(header, tmp, key, v)
 		if (!json_get_str(v, "dtype"))
-			json_object_del(st->header, key);
+			json_object_del(header, key);
+	if (header)
+		st->header = jdoc_copy(&st->doc, header);
+	json_decref(header);
 	json_decref(u.stack);
 	json_decref(u.memo);
 	json_decref(u.marks);

@@ -52,8 +52,9 @@ static bool find_template(struct wl_target *t, const char *kernels,
 		if (fits && variant)
 			add_bounds(params, variant);
 		if (fits) {
-			t->map = (struct dumpmap){ t->def, json_object_get(
-				t->t.json, "dump"), params };
+			t->map.definition = t->def;
+			t->map.how = json_object_get(t->t.json, "dump");
+			t->map.params = params;
 			params = NULL;
 		} else {
 			kernel_template_release(&t->t);
@@ -115,8 +116,8 @@ void wl_target_fill(struct wl_target *t, const char *kernels)
 		free(v[k]);
 	}
 	free(n >= 0 ? v : NULL);
-	if (!t->map.definition)
-		t->map = (struct dumpmap){ t->def, NULL, NULL };
+	t->map.definition = t->def;
+	t->map.checked = jdoc_copy(&t->checked, t->def);
 	t->calls = json_array();
 	json_array_foreach(json_object_get(t->def, "tags"), i, tag) {
 		const char *s = json_string_value(tag);

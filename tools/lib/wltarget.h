@@ -13,6 +13,7 @@ struct wl_target {
 	json_t *def;
 	struct kernel_template t;
 	struct dumpmap map;
+	struct jdoc checked;		/* map.checked stands in it */
 	json_t *calls;			/* functions that it is called by */
 	size_t seen, accepted;
 	json_t *refused;		/* reason -> count */
