@@ -186,7 +186,7 @@ static int by_time(const void *a, const void *b)
 
 static void drop_plan(size_t i)
 {
-	dump_close(&plans[i].d);
+	dump_ahead_drop(ahead, &plans[i].d);
 	free(plans[i].self);
 	memmove(plans + i, plans + i + 1, (nplans - i - 1) * sizeof(*plans));
 	nplans--;
@@ -369,7 +369,7 @@ static void take_call(struct call *c, const char *root)
 			       p[i] ? p[i]->call->folder : NULL);
 		}
 	}
-	dump_close(&d);
+	dump_ahead_drop(ahead, &d);
 	strbuf_release(&why);
 	strbuf_release(&both);
 }
@@ -413,10 +413,10 @@ static void scan(const char *root)
 			take_call(&calls[k], root);
 	}
 	progress("calls", m, m);
-	dump_ahead_end(ahead);
-	free(folders);
 	while (nplans)
 		drop_plan(nplans - 1);
+	dump_ahead_end(ahead);
+	free(folders);
 	for (i = 0; i < n; i++)
 		free(v[i]);
 	free(v);

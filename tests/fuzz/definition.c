@@ -8,7 +8,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct check_blob blob = { .path = NULL };
 	struct check c = { .dirfd = -1, .file = "f", .blob = &blob,
 		.templates = templates };
-	struct jdoc doc = { NULL, 0, NULL };
+	struct jdoc doc = JDOC_INIT;
 	struct strbuf err = STRBUF_INIT;
 	char *text = xmalloc(size + 1);
 	const struct jval *j, *d;

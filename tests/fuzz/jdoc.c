@@ -61,7 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	    (!v && !err.len))
 		abort();
 	if (j) {
-		struct jdoc copy = { NULL, 0, NULL };
+		struct jdoc copy = JDOC_INIT;
 
 		if (!same(jdoc_copy(&copy, j), j))
 			abort();

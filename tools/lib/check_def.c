@@ -435,7 +435,7 @@ bool check_definition(struct check *c, const struct jval *d, const char *op,
 char *check_made(const json_t *made, const char *op, const char *stem)
 {
 	struct check c = { .section = "definition" };
-	struct jdoc doc = { NULL, 0, NULL };
+	struct jdoc doc = JDOC_INIT;
 	char *why = NULL;
 	json_t *v;
 	size_t i;

@@ -132,7 +132,9 @@ static int open_in(int dirfd, const char *folder, const char *file)
 	struct strbuf path = STRBUF_INIT;
 	int fd;
 
-	strbuf_addf(&path, "%s/%s", folder, file);
+	strbuf_addstr(&path, folder);
+	strbuf_addch(&path, '/');
+	strbuf_addstr(&path, file);
 	fd = openat(dirfd, path.buf, O_RDONLY | O_CLOEXEC | O_NOFOLLOW |
 		    O_NONBLOCK);
 	strbuf_release(&path);
@@ -300,26 +302,23 @@ static void from_default(const char *s, struct dump_value *v)
 	}
 }
 
-static int by_key(const struct dump *d, const char *key, int item,
+/* What is recorded as key, which a member's number is added to. */
+static int by_key(const struct dump *d, struct strbuf *key, int item,
 		  struct dump_value *v, struct strbuf *err)
 {
 	const struct jval *there;
-	struct strbuf name = STRBUF_INIT;
-	int ret = 0;
 
-	strbuf_addstr(&name, key);
 	if (item >= 0)
-		strbuf_addf(&name, "__%d", item);
-	if (jv_get(d->tensors.header, name.buf)) {
+		strbuf_addf(key, "__%d", item);
+	if (jv_get(d->tensors.header, key->buf)) {
 		v->kind = DUMP_TENSOR;
-		ret = st_find(&d->tensors, name.buf, &v->t, err);
-	} else if (item < 0) {
-		there = jv_get(jv_get(d->meta, "input_metadata"), key);
-		if (there)
-			from_json(there, v);
+		return st_find(&d->tensors, key->buf, &v->t, err);
 	}
-	strbuf_release(&name);
-	return ret;
+	there = item < 0 ? jv_get(jv_get(d->meta, "input_metadata"), key->buf)
+			 : NULL;
+	if (there)
+		from_json(there, v);
+	return 0;
 }
 
 int dump_arg(const struct dump *d, const char *name, int item,
@@ -331,8 +330,9 @@ int dump_arg(const struct dump *d, const char *name, int item,
 	int ret;
 
 	*v = (struct dump_value){ .kind = DUMP_ABSENT };
-	strbuf_addf(&key, "kwarg_%s", name);
-	ret = by_key(d, key.buf, item, v, err);
+	strbuf_addstr(&key, "kwarg_");
+	strbuf_addstr(&key, name);
+	ret = by_key(d, &key, item, v, err);
 	for (i = 0; i < d->nparams && !ret && v->kind == DUMP_ABSENT; i++) {
 		const struct dump_param *p = &d->params[i];
 
@@ -342,7 +342,7 @@ int dump_arg(const struct dump *d, const char *name, int item,
 		if (positional) {
 			strbuf_reset(&key);
 			strbuf_addf(&key, "arg_%zu", i);
-			ret = by_key(d, key.buf, item, v, err);
+			ret = by_key(d, &key, item, v, err);
 		}
 		if (ret || v->kind != DUMP_ABSENT || !p->value || item >= 0)
 			continue;

@@ -11,6 +11,8 @@ struct chunk {
 	struct strbuf err[CHUNK];
 	int ret[CHUNK];
 	bool ready;
+	struct dump *gone;	/* to be closed by who opens the next calls */
+	size_t ngone;
 };
 
 struct dump_ahead {
@@ -22,7 +24,18 @@ struct dump_ahead {
 	pthread_cond_t changed;
 	pthread_t thread[MAX_THREADS];
 	size_t threads;
+	struct dump *gone;
+	size_t ngone, room;
 };
+
+static void close_all(struct dump *d, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		dump_close(&d[i]);
+	free(d);
+}
 
 /* Opens the next chunk that nobody has begun; false: there is none now. */
 static bool open_one(struct dump_ahead *a)
@@ -35,6 +48,9 @@ static bool open_one(struct dump_ahead *a)
 	k = a->begun++;
 	c = &a->slot[k % SLOTS];
 	pthread_mutex_unlock(&a->lock);
+	close_all(c->gone, c->ngone);
+	c->gone = NULL;
+	c->ngone = 0;
 	for (i = 0; i < CHUNK && k * CHUNK + i < a->n; i++) {
 		c->err[i] = (struct strbuf)STRBUF_INIT;
 		c->ret[i] = dump_open(&c->d[i], a->dirfd,
@@ -97,6 +113,10 @@ int dump_ahead_next(struct dump_ahead *a, struct dump *d, struct strbuf *err)
 	if (i == CHUNK - 1 || a->at == a->n) {
 		pthread_mutex_lock(&a->lock);
 		c->ready = false;
+		c->gone = a->gone;
+		c->ngone = a->ngone;
+		a->gone = NULL;
+		a->ngone = a->room = 0;
 		a->taken++;
 		pthread_cond_broadcast(&a->changed);
 		pthread_mutex_unlock(&a->lock);
@@ -104,12 +124,26 @@ int dump_ahead_next(struct dump_ahead *a, struct dump *d, struct strbuf *err)
 	return ret;
 }
 
+void dump_ahead_drop(struct dump_ahead *a, struct dump *d)
+{
+	if (a->ngone == a->room) {
+		a->room = a->room * 2 + CHUNK;
+		a->gone = xrealloc(a->gone, a->room * sizeof(*a->gone));
+	}
+	a->gone[a->ngone++] = *d;
+}
+
 void dump_ahead_end(struct dump_ahead *a)
 {
+	size_t i;
+
 	if (a->at != a->n)
 		BUG("%zu of %zu calls were taken", a->at, a->n);
 	while (a->threads)
 		pthread_join(a->thread[--a->threads], NULL);
+	for (i = 0; i < SLOTS; i++)
+		close_all(a->slot[i].gone, a->slot[i].ngone);
+	close_all(a->gone, a->ngone);
 	pthread_mutex_destroy(&a->lock);
 	pthread_cond_destroy(&a->changed);
 	free(a);

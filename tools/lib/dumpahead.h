@@ -15,7 +15,9 @@ struct dump_ahead *dump_ahead_start(int dirfd, const char *const *folders,
 /* The next call, as dump_open() would give it; n times, in order. */
 int dump_ahead_next(struct dump_ahead *a, struct dump *d,
 		    struct strbuf *err);
-/* All must have been taken. */
+/* Instead of dump_close(): memory goes back to the thread that it is from. */
+void dump_ahead_drop(struct dump_ahead *a, struct dump *d);
+/* All must have been taken and dropped. */
 void dump_ahead_end(struct dump_ahead *a);
 
 #endif

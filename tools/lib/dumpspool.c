@@ -29,7 +29,7 @@ static void find_ranges(struct spool *s)
 {
 	struct strbuf no = STRBUF_INIT;
 	const struct jval *e, *off;
-	struct jdoc doc = { NULL, 0, NULL };
+	struct jdoc doc = JDOC_INIT;
 	const char *dtype;
 	char *text = xmalloc(s->data - 8);
 

@@ -26,7 +26,7 @@ static struct jval *new_val(struct jdoc *d)
 	struct jblock *b = d->blocks;
 
 	if (!b || d->used == b->n) {
-		size_t n = b ? b->n * 2 : 64;
+		size_t n = b ? b->n * 2 : d->guess;
 
 		b = xmalloc(st_add(sizeof(*b), st_mult(n, sizeof(b->v[0]))));
 		b->older = d->blocks;
@@ -57,7 +57,7 @@ void jdoc_release(struct jdoc *d)
 {
 	drop_older(d);
 	free(d->blocks);
-	*d = (struct jdoc){ NULL, 0, NULL };
+	*d = (struct jdoc)JDOC_INIT;
 }
 
 static bool wrong(struct reader *r, const char *why)
@@ -451,6 +451,7 @@ const struct jval *jdoc_parse(struct jdoc *d, char *s, size_t len,
 	char c;
 
 	drop_older(d);
+	d->guess = len / 16 + 8;
 	v = new_val(d);
 	v->key = NULL;
 	v->next = NULL;

@@ -37,8 +37,11 @@ struct jblock;
 struct jdoc {
 	struct jblock *blocks;	/* the newest first */
 	size_t used;		/* of it */
+	size_t guess;		/* how many values the first one is for */
 	char *text;		/* of jdoc_copy() */
 };
+
+#define JDOC_INIT { NULL, 0, 0, NULL }
 
 /*
  * Reads text[0 .. len) and writes into it: the values point there. What the
