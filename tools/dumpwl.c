@@ -8,9 +8,9 @@
  * --replace exchanged for one that is no poorer.
  */
 #include "lib/die.h"
-#include "lib/dumpspool.h"
-#include "lib/dumpahead.h"
 #include "lib/dumpmap.h"
+#include "lib/dumpplan.h"
+#include "lib/dumpspool.h"
 #include "lib/kernels.h"
 #include "lib/opt.h"
 #include "lib/outfile.h"
@@ -117,24 +117,9 @@ static void load_targets(void)
 
 /* ---- the calls of one folder ---- */
 
-struct call {
-	struct dump_name n;
-	const char *folder;
-	bool plan;
-};
-
-struct plan {
-	struct call *call;
-	char *self;
-	struct dump d;
-};
-
-static int dirfd_of;			/* of the dump folder at hand */
-static struct dump_ahead *ahead;
+static struct dump_plans plans;	/* of the dump folder at hand */
 static size_t dumps, used, fitted, unreadable;
 static json_t *functions, *broken;	/* name -> count; reason -> count */
-static struct plan *plans;
-static size_t nplans;
 
 static void count(json_t *o, const char *key)
 {
@@ -174,7 +159,7 @@ static bool is_called(const char *function)
 /* By time; plans first within a millisecond, for they are looked up. */
 static int by_time(const void *a, const void *b)
 {
-	const struct call *x = a, *y = b;
+	const struct dump_call *x = a, *y = b;
 	int c = strcmp(x->n.time, y->n.time);
 
 	if (!c)
@@ -184,107 +169,22 @@ static int by_time(const void *a, const void *b)
 	return c ? c : strcmp(x->folder, y->folder);
 }
 
-static void drop_plan(size_t i)
+static void take_plan(const struct dump_call *c)
 {
-	dump_ahead_drop(ahead, &plans[i].d);
-	free(plans[i].self);
-	memmove(plans + i, plans + i + 1, (nplans - i - 1) * sizeof(*plans));
-	nplans--;
-}
+	struct dump d;
 
-static bool same_wrapper(const struct plan *p, const struct call *c,
-			 const char *self)
-{
-	return p->call->n.pid == c->n.pid && !strcmp(p->self, self);
-}
-
-static void take_plan(struct call *c)
-{
-	struct plan p = { .call = c };
-	size_t i, older = 0;
-
-	if (dump_ahead_next(ahead, &p.d, &err)) {
-		unreadable++;
-		count(broken, err.buf);
-		strbuf_reset(&err);
+	if (!dump_ahead_next(plans.ahead, &d, &err)) {
+		dump_plans_add(&plans, c, &d);
 		return;
 	}
-	p.self = xstrdup(dump_self(&p.d));
-	/* of those before this millisecond only the last is still in force */
-	for (i = nplans; i-- > 0;)
-		if (same_wrapper(&plans[i], c, p.self) &&
-		    strcmp(plans[i].call->n.time, c->n.time) < 0 && older++)
-			drop_plan(i);
-	plans = xrealloc(plans, (nplans + 1) * sizeof(*plans));
-	plans[nplans++] = p;
-}
-
-/* When the call's inputs were written, where the folder tells. */
-static int64_t written(const char *folder)
-{
-	struct strbuf path = STRBUF_INIT;
-	struct stat st;
-	int64_t t = 0;
-
-	strbuf_addf(&path, "%s/inputs.safetensors", folder);
-	if (!fstatat(dirfd_of, path.buf, &st, AT_SYMLINK_NOFOLLOW))
-		t = (int64_t)st.st_mtim.tv_sec * 1000000000 +
-			st.st_mtim.tv_nsec;
-	strbuf_release(&path);
-	return t;
-}
-
-struct choice {
-	struct plan *v[8];	/* that may be in force, in order */
-	size_t n;
-};
-
-/*
- * The plans that a run may belong to: the last before its millisecond, and
- * those within it. The times at which the files were written tell which of
- * them came first, if they differ; then there is one.
- */
-static void plans_of(const struct call *c, const char *self,
-		     struct choice *ch)
-{
-	int64_t t, when;
-	bool told = true;
-	size_t i, k, first;
-
-	ch->n = 0;
-	for (i = 0; i < nplans; i++) {
-		if (!same_wrapper(&plans[i], c, self) ||
-		    strcmp(plans[i].call->n.time, c->n.time) > 0)
-			continue;
-		if (strcmp(plans[i].call->n.time, c->n.time) < 0)
-			ch->n = 0;	/* only the last of those counts */
-		if (ch->n < ARRAY_SIZE(ch->v))
-			ch->v[ch->n++] = &plans[i];
-	}
-	/* ch->v[0] may be of an earlier millisecond: it came before, anyway */
-	first = ch->n && strcmp(ch->v[0]->call->n.time, c->n.time) < 0;
-	if (ch->n == first)
-		return;
-	t = written(c->folder);
-	for (i = first; i < ch->n; i++) {
-		when = written(ch->v[i]->call->folder);
-		told &= when != t && t % 1000000000;
-		for (k = first; k < i; k++)
-			told &= when != written(ch->v[k]->call->folder);
-	}
-	if (!told || ch->n == first)
-		return;
-	for (i = k = first; i < ch->n; i++)
-		if (written(ch->v[i]->call->folder) < t)
-			ch->v[k++] = ch->v[i];
-	if (k > 1)
-		ch->v[0] = ch->v[k - 1];
-	ch->n = k ? 1 : 0;
+	unreadable++;
+	count(broken, err.buf);
+	strbuf_reset(&err);
 }
 
 static int try_plans(const struct wl_target *t, struct dump *d,
-		     const struct choice *ch, struct workload *w,
-		     const struct plan **which, struct strbuf *why)
+		     const struct dump_choice *ch, struct workload *w,
+		     const struct dump_plan **which, struct strbuf *why)
 {
 	struct workload other;
 	struct strbuf no = STRBUF_INIT;
@@ -322,35 +222,41 @@ static int try_plans(const struct wl_target *t, struct dump *d,
 	return have ? 0 : -1;
 }
 
-static void take_call(struct call *c, const char *root)
+/* What cannot be used is refused for every definition that is called so. */
+static void refuse(const char *function, const char *why)
+{
+	size_t i;
+
+	for (i = 0; i < ntargets; i++)
+		if (json_array_has(targets[i].calls, function))
+			count(targets[i].refused, why);
+}
+
+static void see(const char *function)
+{
+	size_t i;
+
+	used++;
+	for (i = 0; i < ntargets; i++)
+		targets[i].seen += json_array_has(targets[i].calls, function);
+}
+
+/* The call in ROOT/FOLDER, with the plans that it may have had. */
+static void fit_call(const char *function, const char *folder,
+		     struct dump *d, const struct dump_choice *ch,
+		     const char *root)
 {
 	struct strbuf why = STRBUF_INIT, both = STRBUF_INIT;
 	struct wl_target *fits[8];
 	struct workload w[8];
-	const struct plan *p[8];
-	struct choice ch = { .n = 0 };
-	struct dump d;
+	const struct dump_plan *p[8];
 	size_t i, n = 0;
 
-	used++;
-	for (i = 0; i < ntargets; i++)
-		targets[i].seen += json_array_has(targets[i].calls, c->n.function);
-	if (dump_ahead_next(ahead, &d, &err)) {
-		unreadable++;
-		count(broken, err.buf);
-		for (i = 0; i < ntargets; i++)
-			if (json_array_has(targets[i].calls, c->n.function))
-				count(targets[i].refused, err.buf);
-		strbuf_reset(&err);
-		return;
-	}
-	if (strchr(c->n.function, '.'))
-		plans_of(c, dump_self(&d), &ch);
 	for (i = 0; i < ntargets && n < ARRAY_SIZE(fits); i++) {
-		if (!json_array_has(targets[i].calls, c->n.function))
+		if (!json_array_has(targets[i].calls, function))
 			continue;
 		strbuf_reset(&why);
-		if (try_plans(&targets[i], &d, &ch, &w[n], &p[n], &why))
+		if (try_plans(&targets[i], d, ch, &w[n], &p[n], &why))
 			count(targets[i].refused, why.buf);
 		else
 			fits[n++] = &targets[i];
@@ -365,31 +271,99 @@ static void take_call(struct call *c, const char *root)
 		} else {
 			fits[i]->accepted++;
 			fitted++;
-			wl_add(&fits[i]->found, &w[i], root, c->folder,
+			wl_add(&fits[i]->found, &w[i], root, folder,
 			       p[i] ? p[i]->call->folder : NULL);
 		}
 	}
-	dump_ahead_drop(ahead, &d);
 	strbuf_release(&why);
 	strbuf_release(&both);
+}
+
+static void cannot_read(const char *function)
+{
+	unreadable++;
+	count(broken, err.buf);
+	refuse(function, err.buf);
+	strbuf_reset(&err);
+}
+
+/* false: it is of a CUDA graph, whose replays come when all plans are known. */
+static bool take_call(const struct dump_call *c, const char *root)
+{
+	struct dump_choice ch = { .n = 0 };
+	struct dump d;
+
+	if (dump_ahead_next(plans.ahead, &d, &err)) {
+		see(c->n.function);
+		cannot_read(c->n.function);
+		return true;
+	}
+	if (dump_in_graph(&d)) {
+		dump_ahead_drop(plans.ahead, &d);
+		return false;
+	}
+	see(c->n.function);
+	if (strchr(c->n.function, '.'))
+		dump_plans_of(&plans, c, dump_self(&d), &ch);
+	fit_call(c->n.function, c->folder, &d, &ch, root);
+	dump_ahead_drop(plans.ahead, &d);
+	return true;
+}
+
+static void take_replay(const struct dump_call *c, const char *folder,
+			const char *root)
+{
+	struct dump_choice ch = { .n = 0 };
+	struct dump d;
+
+	see(c->n.function);
+	if (dump_open(&d, plans.dirfd, folder, &err)) {
+		cannot_read(c->n.function);
+		return;
+	}
+	if (strchr(c->n.function, '.') &&
+	    dump_plans_replayed(&plans, c, dump_self(&d), folder, &ch, &err)) {
+		refuse(c->n.function, err.buf);
+		strbuf_reset(&err);
+	} else {
+		fit_call(c->n.function, folder, &d, &ch, root);
+	}
+	dump_close(&d);
+}
+
+/* The folder's own inputs are those of the last replay. */
+static void take_replays(const struct dump_call *c, const char *root)
+{
+	size_t n, i;
+	char **v = dump_replays(plans.dirfd, c->folder, &n);
+
+	if (!n)
+		take_replay(c, c->folder, root);
+	for (i = 0; i < n; i++) {
+		take_replay(c, v[i], root);
+		free(v[i]);
+	}
+	free(v);
 }
 
 static void scan(const char *root)
 {
 	struct dirent **v = NULL;
-	struct call *calls;
+	struct dump_call *calls;
+	const struct dump_call **graph;
 	const char **folders;
 	int n, i;
-	size_t k, m = 0;
+	size_t k, m = 0, ngraph = 0;
 
-	dirfd_of = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	n = dirfd_of < 0 ? -1 : scandir(root, &v, dir_visible, dir_by_name);
+	plans = (struct dump_plans){ .order = STRMAP_INIT };
+	plans.dirfd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	n = plans.dirfd < 0 ? -1 : scandir(root, &v, dir_visible, dir_by_name);
 	if (n < 0)
 		die(EX_REFUSED, "unable to read folder %s: %s", root,
 		    strerror(errno));
 	calls = xcalloc((size_t)n + 1, sizeof(*calls));
 	for (i = 0; i < n; i++) {
-		struct call *c = &calls[m];
+		struct dump_call *c = &calls[m];
 
 		if (!dump_name_parse(&c->n, v[i]->d_name))
 			continue;
@@ -402,26 +376,29 @@ static void scan(const char *root)
 	}
 	qsort(calls, m, sizeof(*calls), by_time);
 	folders = xcalloc(m + 1, sizeof(*folders));
+	graph = xcalloc(m + 1, sizeof(*graph));
 	for (k = 0; k < m; k++)
 		folders[k] = calls[k].folder;
-	ahead = dump_ahead_start(dirfd_of, folders, m);
+	plans.ahead = dump_ahead_start(plans.dirfd, folders, m);
 	for (k = 0; k < m; k++) {
 		progress("calls", k, m);
 		if (calls[k].plan)
 			take_plan(&calls[k]);
-		else
-			take_call(&calls[k], root);
+		else if (!take_call(&calls[k], root))
+			graph[ngraph++] = &calls[k];
 	}
+	for (k = 0; k < ngraph; k++)
+		take_replays(graph[k], root);
 	progress("calls", m, m);
-	while (nplans)
-		drop_plan(nplans - 1);
-	dump_ahead_end(ahead);
+	dump_plans_release(&plans);
+	dump_ahead_end(plans.ahead);
+	close(plans.dirfd);
 	free(folders);
+	free(graph);
 	for (i = 0; i < n; i++)
 		free(v[i]);
 	free(v);
 	free(calls);
-	close(dirfd_of);
 }
 
 /* ---- archives ---- */

@@ -4,8 +4,10 @@ usage: dumps.py DIR
 
 Each entry: {t: ms, f: "Class.method", self: id, args: {NAME: VALUE}, and
 optionally pid, sig, status, positional, cut: bytes, mtime: ns, raw: bytes
-of metadata, real: true}. A VALUE is a number, bool, null, [dtype, shape, values?] or
-{"tuple": [...]}. Floats are sparse zeros.
+of metadata, real: true, replays: [[ms, {TENSOR: VALUE}]...]: of a CUDA
+graph, with other values of its tensors by their recorded names. A VALUE is a number, bool, null, [dtype, shape, values?] or
+{"tuple": [...]}. Floats are sparse zeros. session.jsonl is written last, all
+records by time: dumps.py DIR --session.
 """
 import json
 import os
@@ -40,7 +42,8 @@ def save(path, tensors, real=False):
         f.truncate(8 + len(text) + at)
 
 
-def write(root, entries, counts):
+def write(root, entries, counts, session=False):
+    records = []
     for e in entries:
         pid, fn = e.get("pid", 7), e["f"]
         counts[pid, fn] = n = counts.get((pid, fn), 0) + 1
@@ -75,9 +78,23 @@ def write(root, entries, counts):
         (d / "metadata.jsonl").write_text(e["raw"] if "raw" in e else first + "\n" + json.dumps(rec) + "\n")
         if "cut" in e:
             os.truncate(d / "inputs.safetensors", e["cut"])
+        records.append((t, {**rec, "dump_dir": str(d)}))
+        for i, (ms, other) in enumerate(e.get("replays", []), 1):
+            rec |= {"graph_capture_flushed": True, "graph_capture_flush_index": i, "execution_status": "inputs_saved"}
+            for where in d, d / "graph_flushes" / f"flush_{i:04}":
+                where.mkdir(parents=True, exist_ok=True)
+                save(where / "inputs.safetensors", {**tensors, **other})
+                with open(where / "metadata.jsonl", "a") as f:
+                    f.write(json.dumps(rec) + "\n" + ("" if e.get("in_place") else json.dumps({**rec, "execution_status": "completed"}) + "\n"))
+                ns = 1767225600 * 10**9 + ms * 10**6 + 77
+                os.utime(where / "inputs.safetensors", ns=(ns, ns))
+                records.append((ms, {**rec, "dump_dir": str(where)}))
         if "mtime" in e:
             os.utime(d / "inputs.safetensors", ns=(e["mtime"], e["mtime"]))
+    if session:
+        records.sort(key=lambda r: r[0])
+        (root / "session.jsonl").write_text("".join(json.dumps(r) + "\n" for _, r in records))
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]), json.load(sys.stdin), {})
+    write(Path(sys.argv[1]), json.load(sys.stdin), {}, "--session" in sys.argv)

@@ -137,6 +137,48 @@ of() { jq -c ".definitions[\"$1\"] | $2" r.json; }
 	of $DEC .refused | grep -q 'did not complete'
 }
 
+# a decode graph of two requests, captured at 2, replayed behind plans of other lengths; all on one pool
+graph() { python3 -c "$PYGEN
+at = lambda ms: 1767225600 * 10**9 + ms * 10**6
+steps = [(10, [5, 9]), (30, [6, 10]), (50, [7, 11])]
+plans = [plan(t, 16, lens, mtime=at(t) + 1) for t, lens in steps] + [plan(40, 17, [1, 1], mtime=at(40) + 1)]
+print(json.dumps(plans + [run(2, 16, 2, replays=[[20, {}], [35, {}], [60, {}]]${1:+, $1})]))" | python3 tests/cli/dumps.py d ${2:-}; }
+
+@test "P12 replays of a CUDA graph, each with the plan before it: by the files' times" {
+	graph
+	wl
+	[ "$(of $DEC '[.seen, .accepted]')" = '[3,3]' ]
+	[ "$(jq -c '.workload.axes.num_kv_indices' $W/gqa_paged/$DEC.jsonl | sort -n | tr '\n' ' ')" = '14 16 18 ' ]
+	cp $W/gqa_paged/$DEC.jsonl first; wl; cmp first $W/gqa_paged/$DEC.jsonl
+	B checkset --errors --kernels=kernels ds | { ! grep .; }
+	# in an archive the times are the archive's; whole seconds, where session.jsonl tells
+	tar --format=pax -cf - d | zstd -q >d.tar.zst; rm -rf $W d
+	B dumpwl --dataset ds d.tar.zst; cmp first $W/gqa_paged/$DEC.jsonl
+	graph "" --session
+	tar --format=ustar -cf - d | zstd -q >d.tar.zst; rm -rf $W d
+	B dumpwl --dataset ds d.tar.zst; cmp first $W/gqa_paged/$DEC.jsonl
+}
+
+@test "P12 by session.jsonl where the times are lost; refused where neither tells" {
+	graph "" --session
+	find d -name '*.safetensors' -exec touch -d '2026-01-01 00:00:00' {} +
+	wl
+	[ "$(jq -c '.workload.axes.num_kv_indices' $W/gqa_paged/$DEC.jsonl | sort -n | tr '\n' ' ')" = '14 16 18 ' ]
+	rm -rf d/session.jsonl $W
+	wl
+	[ "$(of $DEC '[.seen, .accepted]')" = '[3,0]' ] && [ ! -e $W/gqa_paged/$DEC.jsonl ]
+	of $DEC .refused | grep -q 'neither session.jsonl nor the times'
+}
+
+@test "P12 a captured call that was never replayed is refused, one without outputs is not" {
+	gen '[plan(1, 16, [5]), run(2, 16, 1, status="graph_capture_pending_flush")]'
+	wl
+	of $DEC .refused | grep -q 'did not complete (graph_capture_pending_flush)'
+	rm -rf d; graph in_place=True
+	wl
+	[ "$(of $DEC '[.seen, .accepted]')" = '[3,3]' ]
+}
+
 @test "P13 truncated and hostile dumps are counted with a reason, the others go on" {
 	gen '[norm(1, 5, cut=4), norm(2, 6, cut=60), norm(3, 7, raw="{"), norm(4, 8, raw=""), norm(5, 9, raw="[1]"), norm(6, 10)]'
 	mkdir -p d/20260101_000000_999_pid7_rmsnorm_call0009 d/20260101_000001_000_pid7_rmsnorm_call0010

@@ -55,6 +55,8 @@ struct dump {
 int dump_open(struct dump *d, int dirfd, const char *folder,
 	      struct strbuf *err);
 void dump_close(struct dump *d);
+/* Its inputs are those of a CUDA graph's replay, not of the call itself. */
+bool dump_in_graph(const struct dump *d);
 
 enum dump_kind { DUMP_ABSENT, DUMP_NONE, DUMP_BOOL, DUMP_NUMBER, DUMP_TEXT,
 		 DUMP_TENSOR };

@@ -97,9 +97,26 @@ static int take_tensors(struct spool *s, const char *buf, size_t n,
 	return 0;
 }
 
-static int take_file(struct spool *s, const char *folder, const char *file,
-		     int64_t size, struct strbuf *err)
+/* A call's folder, and what leads to a replay in it. */
+static void make_folders(int dirfd, const char *folder)
 {
+	char *path = xstrdup(folder), *slash;
+
+	for (slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		mkdirat(dirfd, path, 0777);
+		*slash = '/';
+	}
+	mkdirat(dirfd, path, 0777);
+	free(path);
+}
+
+static int take_file(struct spool *s, const char *folder, const char *file,
+		     struct archive_entry *e, struct strbuf *err)
+{
+	struct timespec written = { archive_entry_mtime(e),
+		archive_entry_mtime_nsec(e) };
+	int64_t size = archive_entry_size(e);
 	bool tensors = strcmp(file, "metadata.jsonl");
 	struct strbuf path = STRBUF_INIT;
 	const void *buf;
@@ -109,7 +126,7 @@ static int take_file(struct spool *s, const char *folder, const char *file,
 
 	errno = 0;
 	strbuf_addf(&path, "%s/%s", folder, file);
-	mkdirat(s->dirfd, folder, 0777);
+	make_folders(s->dirfd, folder);
 	s->fd = openat(s->dirfd, path.buf, O_WRONLY | O_CREAT | O_TRUNC |
 		       O_NOFOLLOW | O_CLOEXEC, 0666);
 	strbuf_release(&path);
@@ -136,8 +153,80 @@ static int take_file(struct spool *s, const char *folder, const char *file,
 	if (ret)
 		strbuf_addf(err, "unable to unpack %s: %s", folder,
 			    strerror(errno));
+	/* the order of calls within a millisecond, and of replays */
+	futimens(s->fd, (struct timespec[]){ written, written });
 	close(s->fd);
 	return ret;
+}
+
+/* Of each record only the folder that it is of: where it stands matters. */
+static int take_session(struct spool *s, struct strbuf *err)
+{
+	struct strbuf line = STRBUF_INIT_MAX(MAX_META), no = STRBUF_INIT;
+	struct jdoc doc = JDOC_INIT;
+	json_t *record;
+	const void *buf;
+	const char *dir;
+	size_t n, i;
+	la_int64_t at;
+	FILE *f;
+
+	s->fd = openat(s->dirfd, "session.jsonl", O_WRONLY | O_CREAT | O_TRUNC |
+		       O_NOFOLLOW | O_CLOEXEC, 0666);
+	f = s->fd < 0 ? NULL : fdopen(s->fd, "w");
+	while (f && !archive_read_data_block(s->a, &buf, &n, &at))
+		for (i = 0; i < n; i++) {
+			strbuf_addch(&line, ((const char *)buf)[i]);
+			if (((const char *)buf)[i] != '\n')
+				continue;
+			strbuf_reset(&no);
+			dir = jv_get_str(jdoc_parse(&doc, line.buf, line.len,
+						    "line", &no), "dump_dir");
+			record = dir ? json_pack("{s:s}", "dump_dir", dir) :
+				NULL;
+			if (record && !json_dumpf(record, f, JSON_COMPACT))
+				fputc('\n', f);
+			json_decref(record);
+			strbuf_reset(&line);
+		}
+	strbuf_release(&line);
+	strbuf_release(&no);
+	jdoc_release(&doc);
+	if (f && !fclose(f))
+		return 0;
+	strbuf_addf(err, "unable to unpack session.jsonl: %s",
+		    strerror(errno));
+	return -1;
+}
+
+/*
+ * The call's folder in a path of the archive, which is cut before the file's
+ * name: ".../CALL" or ".../CALL/graph_flushes/flush_NNNN"; NULL: neither.
+ */
+static const char *call_of(const char *path, struct dump_name *name)
+{
+	const char *p = path + strlen(path), *flush;
+	struct dump_name own;
+	char *folder;
+	bool is;
+
+	while (p > path && p[-1] != '/')
+		p--;
+	if (dump_name_parse(name, p))
+		return p;
+	if (strncmp(p, "flush_", 6) || p == path)
+		return NULL;
+	for (flush = p - 1; flush > path && flush[-1] != '/'; flush--)
+		;
+	if (strncmp(flush, "graph_flushes/", 14) || flush == path)
+		return NULL;
+	for (p = flush - 1; p > path && p[-1] != '/'; p--)
+		;
+	folder = xstrndup(p, (size_t)(flush - 1 - p));
+	is = dump_name_parse(&own, folder);
+	*name = own;
+	free(folder);
+	return is ? p : NULL;
 }
 
 int dump_spool(const char *archive, const char *dir,
@@ -160,20 +249,22 @@ int dump_spool(const char *archive, const char *dir,
 	while (!ret && !(r = archive_read_next_header(s.a, &e))) {
 		char *path = xstrdup(archive_entry_pathname(e) ?
 				     archive_entry_pathname(e) : "");
-		char *file = strrchr(path, '/'), *folder = NULL;
+		char *file = strrchr(path, '/');
+		const char *folder = NULL;
 		struct dump_name name;
 
 		if (file) {
 			*file++ = '\0';
-			folder = strrchr(path, '/');
-			folder = folder ? folder + 1 : path;
+			folder = call_of(path, &name);
 		}
-		if (folder && archive_entry_filetype(e) == AE_IFREG &&
-		    (!strcmp(file, "metadata.jsonl") ||
-		     !strcmp(file, "inputs.safetensors")) &&
-		    dump_name_parse(&name, folder) && want(name.function))
-			ret = take_file(&s, folder, file,
-					archive_entry_size(e), err);
+		if (archive_entry_filetype(e) != AE_IFREG)
+			;
+		else if (folder && (!strcmp(file, "metadata.jsonl") ||
+				    !strcmp(file, "inputs.safetensors")) &&
+			 want(name.function))
+			ret = take_file(&s, folder, file, e, err);
+		else if (!strcmp(file ? file : path, "session.jsonl"))
+			ret = take_session(&s, err);
 		free(path);
 	}
 	if (!ret && r != ARCHIVE_EOF)
