@@ -99,6 +99,7 @@ static void finish(const char *status, const char *reason, int code) NORETURN;
 static void finish(const char *status, const char *reason, int code)
 {
 	char *path = in_dir("session.json");
+	struct strbuf no = STRBUF_INIT;
 	json_t *o;
 
 	o = json_pack("{s:s, s:s, s:s?, s:O, s:I, s:I, s:O?}", "name",
@@ -107,8 +108,9 @@ static void finish(const char *status, const char *reason, int code)
 		      "freed_mib", (json_int_t)(slim.freed >> 20),
 		      "definitions",
 		      json_object_get(report, "definitions"));
-	if (json_save(o, path, &err))
-		die(EX_AGAIN, "%s", err.buf);
+	if (json_save(o, path, &no))
+		die(EX_AGAIN, "session %s: %s%s%s", session_name, reason ?
+		    reason : "", reason ? "; " : "", no.buf);
 	note(reason ? reason : status);
 	if (code)
 		die(code, "session %s: %s", session_name,

@@ -72,6 +72,30 @@ free_gpu() { flock -n locks/onboard-gpu.0 true; }
 	jq -e '.status == "done"' run/session.json
 }
 
+@test "a full disk: nothing complete is lost, no orphan, no lock, and the next run ends it" {
+	unshare -rm true || skip "no user namespaces here"
+	B "${C[@]}" && cp ds/workloads/gqa_paged/*.jsonl before
+	mkdir full
+	# dumps, log, journal and dataset on one file system, KiB of it free
+	cat >on_full <<-'SH'
+		mount -t tmpfs -o size=24m full full && cp -r ds full/ds && mkdir full/run && shift
+		for free in 256 12 0; do
+			rm -rf full/run/* full/fill
+			head -c "$(((24576 - free - $(du -sk full | cut -f1)) * 1024))" /dev/zero >full/fill 2>/dev/null
+			"$@" >out 2>&1; echo "$? $(grep -c 'No space left on device' out)" >>codes
+			cmp before full/ds/workloads/gqa_paged/*.jsonl || echo "$free" >>changed
+		done
+		rm -rf full/fill full/run/*
+		"$@" && cp -r full/ds kept
+	SH
+	F=("${C[@]/#--dataset=ds/--dataset=full/ds}"); F=("${F[@]/#--dir=run/--dir=full/run}")
+	unshare -rm bash on_full x "$ONBOARD_BUILD/bin/collect" "${F[@]:1}"
+	[ ! -e changed ] && [ "$(grep -c '^75 [1-9]' codes)" -eq 3 ]
+	cmp before kept/workloads/gqa_paged/*.jsonl
+	B checkset --kernels=kernels kept | { ! grep -E '^error|no workload uses'; }
+	alone && free_gpu
+}
+
 @test "no dump: what matched nothing, and what FlashInfer was called as" {
 	ENGINE_DO=silent run B "${C[@]}"
 	[ "$status" -eq 1 ]
