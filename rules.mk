@@ -120,12 +120,12 @@ $(call each,sessions.vars): $(run)/%/sessions.vars:
 # a deferred model is tried again by every run
 $(foreach m,$(MODELS),$(if $(wildcard $(run)/$m/deferred.json),$(eval $(run)/$m/serving.json: FORCE)))
 
-$(call each,serving.json): $(run)/%/serving.json: $(run)/%/config.vars $(run)/%/date $T/index/sgl_cookbook.json $B/bin/fetch-config $(CONFIG) $$(wildcard manifests/models/$$*.json)
+$(call each,serving.json): $(run)/%/serving.json: $(run)/%/config.vars $(run)/%/date $T/index/sgl_cookbook.json $B/bin/fetch-config $(CONFIG) $$(wildcard manifests/models/$$*.json $(run)/$$*/lower.tp)
 	$(call say,CONFIG) $B/bin/fetch-config $(failed) --slug='$*' --dir=$(run)/$* \
 		--cookbook=$T/index/sgl_cookbook.json --wish=manifests/models/$*.json \
 		--known=manifests/hub-ids.tsv --snapshot=$(SNAPSHOT) --source='$(CONFIG_SOURCE)' \
 		$(if $(DEFER_UNKNOWN),--defer-unknown) --config='$(CONFIG)' --hf-repo-id='$(HF_REPO_ID)' \
-		--tp='$(TP)' --ep='$(EP)' --page-sizes='$(PAGE_SIZES)'
+		--tp='$(TP)' --lower-tp='$(file <$(run)/$*/lower.tp)' --ep='$(EP)' --page-sizes='$(PAGE_SIZES)'
 
 kernel_files := $(sort $(wildcard kernels/*.jq kernels/*.json kernels/*/*))
 $(call each,needed.json): $(run)/%/needed.json: $(run)/%/serving.json $(kernel_files) $B/bin/needed
@@ -199,7 +199,9 @@ $(call each,sessions.json): $(run)/%/sessions.json: $(run)/%/collected $(run)/%/
 #:   workloads    each session of each MODEL: an engine to workload files (ENGINE=, LAUNCHER=, SERVER=)
 workloads: $(if $(strip $(MODELS)),,need-model) $(MODELS:%=workloads-%)
 $(MODELS:%=workloads-%): workloads-%: $(run)/%/plan.json
-	+@rm -f $(run)/$*/collected; $(MAKE) MODELS=$* $(run)/$*/sessions.json && [ ! -e $(run)/$*/collected.open ]
+	+@rm -f $(run)/$*/collected; $(MAKE) MODELS=$* $(run)/$*/sessions.json || exit; \
+		if [ -e $(run)/$*/lower.again ]; then rm $(run)/$*/lower.again; $(MAKE) MODELS=$* workloads; \
+		else [ ! -e $(run)/$*/collected.open ]; fi
 .PHONY: workloads $(MODELS:%=workloads-%)
 
 # reference tests of what is new, where PYTHON has PyTorch; their output
@@ -240,7 +242,11 @@ ifneq ($(filter-out 0,$(DRY_RUN)),)
 onboard: plan
 else
 onboard: $(if $(strip $(MODELS)),,need-model) $(foreach m,$(MODELS),$(call manifest,$m))
+	+@$(again)
 endif
+# the models of which a session asked for a lower TP, once more
+again = a=; for m in $(MODELS); do [ ! -e $(run)/$$m/lower.again ] || { rm $(run)/$$m/lower.again; a="$$a $$m"; }; done; \
+	[ -z "$$a" ] || $(MAKE) MODELS="$$a" $@
 .PHONY: need-model
 need-model:
 	@echo "onboard: say which model: make MODEL=llama-3.1-8b onboard" >&2; exit 2

@@ -72,6 +72,7 @@ static struct strbuf err = STRBUF_INIT;
 static json_t *session, *report, *attempts;
 static struct dumpslim slim;
 static FILE *journal;
+static json_t *lower_tp;	/* where this one has no memory */
 static volatile sig_atomic_t stopped;
 
 
@@ -100,14 +101,22 @@ static void finish(const char *status, const char *reason, int code)
 {
 	char *path = in_dir("session.json");
 	struct strbuf no = STRBUF_INIT;
-	json_t *o;
+	json_t *o, *defs = json_object_get(report, "definitions"), *v;
+	size_t i;
 
-	o = json_pack("{s:s, s:s, s:s?, s:O, s:I, s:I, s:O?}", "name",
+	/* before a dump was seen: what it was for */
+	defs = defs ? json_incref(defs) : json_object();
+	if (!json_object_size(defs))
+		json_array_foreach(json_object_get(session, "definitions"),
+				   i, v)
+			json_object_set_new(defs, json_string_value(v),
+					    json_object());
+
+	o = json_pack("{s:s, s:s, s:s?, s:O?, s:O, s:I, s:I, s:o}", "name",
 		      session_name, "status", status, "reason", reason,
-		      "attempts", attempts, "calls", (json_int_t)slim.calls,
-		      "freed_mib", (json_int_t)(slim.freed >> 20),
-		      "definitions",
-		      json_object_get(report, "definitions"));
+		      "lower_tp", lower_tp, "attempts", attempts, "calls",
+		      (json_int_t)slim.calls, "freed_mib", (json_int_t)(slim.freed >> 20),
+		      "definitions", defs);
 	if (json_save(o, path, &no))
 		die(EX_AGAIN, "session %s: %s%s%s", session_name, reason ?
 		    reason : "", reason ? "; " : "", no.buf);
@@ -181,7 +190,7 @@ static bool is_served(bool first, size_t loads)
 
 /* ---- the server ---- */
 
-/* Fewer requests, a smaller share of the memory; then a lower TP. */
+/* Fewer requests, a smaller share of the memory; then the end of this TP. */
 static void serve(struct serving *s)
 {
 	const struct {
@@ -220,10 +229,12 @@ static void serve(struct serving *s)
 			i++;	/* requests are not what it lacks */
 		warn("out of memory, trying again with less: %s", why.buf);
 	}
-	if (tp > 1)
-		strbuf_addf(&why, "; also with the least memory. Definitions"
-			    " carry heads/TP, so another TP is another"
-			    " plan: make TP=%lld ...", (long long)(tp / 2));
+	if (tp > 1) {
+		/* definitions carry heads/TP: another plan has to be made */
+		lower_tp = json_integer(tp / 2);
+		strbuf_addf(&why, "; also with the least memory: TP %lld is"
+			    " next", (long long)(tp / 2));
+	}
 	finish("failed", why.buf, EX_REFUSED);
 }
 

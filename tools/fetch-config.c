@@ -17,7 +17,7 @@
 static const char *slug, *dir, *cookbook_path, *wish_path, *known_path;
 static const char *snapshot, *source = "auto", *config_path = "";
 static const char *hub_id = "", *revision = "main";
-static const char *tp_arg = "", *ep_arg = "", *ps_arg = "";
+static const char *tp_arg = "", *ep_arg = "", *ps_arg = "", *lower_arg = "";
 static long wait_ms = 1000;
 static bool defer_unknown;
 
@@ -42,6 +42,8 @@ static const struct option options[] = {
 	OPT_STR(0, "hf-repo-id", &hub_id, "ORG/NAME", "Hub id"),
 	OPT_STR(0, "revision", &revision, "REV", "Hub revision [main]"),
 	OPT_STR(0, "tp", &tp_arg, "\"1 2\"", "tensor parallel sizes"),
+	OPT_STR(0, "lower-tp", &lower_arg, "\"1 2\"",
+		"as well: of sessions that ran out of memory"),
 	OPT_STR(0, "ep", &ep_arg, "\"1 8\"", "expert parallel sizes"),
 	OPT_STR(0, "page-sizes", &ps_arg, "\"1 64\"", "KV page sizes"),
 	OPT_BOOL(0, "defer-unknown", &defer_unknown,
@@ -284,6 +286,7 @@ static void add_serving(json_t *serving, const json_t *wish,
 		{ "page_sizes", "page-sizes", &ps_arg, { 1, 64 } },
 	};
 	json_t *book = model_cookbook_facts(cookbook, id), *from = json_object();
+	json_t *all, *lower;
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(facts); i++) {
@@ -323,8 +326,17 @@ static void add_serving(json_t *serving, const json_t *wish,
 					    json_string("default"));
 		}
 	}
-	json_object_set_new(serving, "from", from);
+	lower = parse_sizes(lower_arg, "lower-tp");
+	if (json_array_size(lower)) {
+		/* a copy: the facts are not ours to change */
+		all = json_copy(json_object_get(serving, "tp"));
+		json_merge_numbers(all, lower);
+		json_object_set_new(serving, "tp", all);
+		json_object_set(from, "lower_tp", lower);
+	}
+	json_decref(lower);
 	json_decref(book);
+	json_object_set_new(serving, "from", from);
 }
 
 static void save_serving(json_t *serving)

@@ -146,7 +146,10 @@ static json_t *wish(const json_t *k)
 	return o;
 }
 
-/* Adds {entries} or {reason} of each definition that a session was for. */
+/*
+ * Adds {entries} or {reason} of each definition that a session was for. One
+ * that has no memory for its TP is over: a lower one is planned instead.
+ */
 static void take_session(json_t *had, const char *dir, const char *name)
 {
 	struct strbuf path = STRBUF_INIT, no = STRBUF_INIT;
@@ -168,8 +171,9 @@ static void take_session(json_t *had, const char *dir, const char *name)
 				"reason", "the engine never called it",
 				"tried", 1));
 		else if (reason && !json_object_get(had, def))
-			json_object_set_new(had, def, json_pack("{s:s}",
-						"reason", reason));
+			json_object_set_new(had, def, json_pack("{s:s, s:b}",
+				"reason", reason, "tried",
+				json_object_get(s, "lower_tp") != NULL));
 	}
 	json_decref(s);
 	strbuf_release(&path);

@@ -151,6 +151,23 @@ free_gpu() { flock -n locks/onboard-gpu.0 true; }
 	[ ! -e started ]
 }
 
+@test "out of memory to the end at TP 2: TP 1 and its own definitions come by themselves" {
+	jq '.workloads = {} | .definitions = {}' manifests/snapshot/flashinfer_trace.json >t && mv t manifests/snapshot/flashinfer_trace.json
+	M+=(MODEL=qwen3-8b TP=2 PAGE_SIZES=1 MODEL_PATH=m "SERVER=python3 tests/cli/engine.py")
+	M+=("COLLECT_FLAGS=--gpus=0,1 --locks=locks --enough=8 --batches=4 --inputs=64 --output=4")
+	ENGINE_DO=tp "${M[@]}" -s -j2 onboard 2>err || { cat err; false; }
+	grep -q 'TP 1 is planned as well' err
+	jq -e '[.attempts[] | .ended | contains("Not enough memory")] | length == 3 and all' tmp/run/qwen3-8b/sessions/tp2_*/session.json
+	# once: neither TP is tried again
+	"${M[@]}" -s workloads "SERVER=touch started"
+	"${M[@]}" -s onboard "SERVER=touch started" "PHASES=0,1,2,3,4"
+	jq -e '[.kernels[] | select(.phase3_status == "done")] | length > 0 and all(.[]; .definition_name | test("h16_kv4") | not)' tmp/onboard_*.json
+	jq -e '.kernels[] | select(.definition_name == "gqa_paged_decode_h16_kv4_d128_ps1") | .phase3_status |
+		startswith("failed (") and contains("TP 1 is next")' tmp/onboard_*.json
+	jq -e '.kernels[] | select(.definition_name == "gqa_paged_decode_h32_kv8_d128_ps1") | .phase3_status == "done"' tmp/onboard_*.json
+	[ ! -e started ]
+}
+
 @test "a launcher runs the session, with its number of GPUs" {
 	jq '.workloads = {} | .definitions = {}' manifests/snapshot/flashinfer_trace.json >t && mv t manifests/snapshot/flashinfer_trace.json
 	M+=(MODEL=qwen3-8b TP=1 PAGE_SIZES=1 MODEL_PATH=m "SERVER=python3 tests/cli/engine.py" "LAUNCHER=env GRES=gpu:{tp} tests/launch")

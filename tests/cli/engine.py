@@ -3,7 +3,7 @@
 Takes SGLang's --host and --port and ignores the rest. Each /generate records
 a decode plan, its run and a norm. ENGINE_DO says how it misbehaves:
 start (ends while starting), memory (out of memory while starting unless
---mem-fraction-static is given), load (out of memory under load with more
+--mem-fraction-static is given), tp (the same at TP 2), load (out of memory under load with more
 than 16 requests at a time), die (ends at the 12th request), refuse (400), silent
 (calls nothing that is dumped), hang (never healthy), big (8 MiB of floats).
 """
@@ -30,7 +30,7 @@ print("engine", os.getpid(), "sees GPUs", os.environ["CUDA_VISIBLE_DEVICES"], fl
 if do == "start":
     print("Traceback ...\nValueError: this model is not known\nbye", flush=True)
     sys.exit(1)
-if do == "memory" and "--mem-fraction-static" not in argv:
+if do == "memory" and "--mem-fraction-static" not in argv or do == "tp" and argv[argv.index("--tp-size") + 1] != "1":
     print("RuntimeError: Not enough memory. Please try to increase --mem-fraction-static.", flush=True)
     sys.exit(1)
 
