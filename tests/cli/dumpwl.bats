@@ -179,6 +179,33 @@ print(json.dumps(plans + [run(2, 16, 2, replays=[[20, {}], [35, {}], [60, {}]]${
 	[ "$(of $DEC '[.seen, .accepted]')" = '[3,3]' ]
 }
 
+@test "sparse latent attention: inputs that are parts of one tensor, requests and their tokens" {
+	need_shared
+	B needed -c "$ONBOARD_SHARED/models/deepseek-v3.2.json" --serving <(echo '{"tp":[8],"ep":[1],"page_sizes":[64]}') |
+		B classify --index manifests/snapshot - | jq '.kernels |= map(.phase1_status = "new")' >k.json
+	B mkdef --slug y --dataset ds --ours prov -o /dev/null k.json
+	D=dsa_sparse_attention_h16_ckv512_kpe64_topk2048_ps64
+	python3 - <<-'PY' | dumps d
+		import json
+		def call(t, batch, tokens, dim=576, heads=16, topk=2048, three=False, last=1279):
+		    pages = ["BF16", [20, 64, dim] if three else [20, 1, 64, dim]]
+		    n = batch * tokens * topk
+		    return {"t": t, "f": "trtllm_batch_decode_with_kv_cache_mla", "positional": False, "args": {"query": ["BF16", [batch, tokens, heads, dim]],
+		        "kv_cache": pages, "kv_lora_rank": 512, "qk_rope_head_dim": 64, "block_tables": ["I32", [batch, tokens, topk], [(7 * i) % (last + 1) for i in range(n - 1)] + [last]],
+		        "sparse_mla_top_k": topk, "bmm1_scale": 0.1}}
+		print(json.dumps([call(1, 2, 1), call(2, 3, 2, three=True), call(3, 2, 1, dim=640), call(4, 2, 1, heads=8), call(5, 2, 1, topk=1024),
+		    call(6, 2, 1, last=1280)]))
+	PY
+	wl
+	[ "$(of $D '[.seen, .accepted]')" = '[6,2]' ]
+	[ "$(jq -c '[.workload.axes.num_tokens, .workload.axes.num_pages, .workload.inputs.sm_scale.value]' $W/dsa_paged/$D.jsonl | sort | tr '\n' ' ')" = '[2,20,0.1] [6,20,0.1] ' ]
+	of $D .refused | grep -q 'the last dimension of query is 640, not 576'
+	of $D .refused | grep -q 'num_qo_heads of input .* is 8, not 16'
+	of $D .refused | grep -q 'topk is 1024, not 2048'
+	of $D .refused | grep -q 'value 1280 at'
+	B checkset --errors --kernels=kernels ds | { ! grep .; }
+}
+
 @test "P13 truncated and hostile dumps are counted with a reason, the others go on" {
 	gen '[norm(1, 5, cut=4), norm(2, 6, cut=60), norm(3, 7, raw="{"), norm(4, 8, raw=""), norm(5, 9, raw="[1]"), norm(6, 10)]'
 	mkdir -p d/20260101_000000_999_pid7_rmsnorm_call0009 d/20260101_000001_000_pid7_rmsnorm_call0010

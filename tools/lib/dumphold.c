@@ -17,7 +17,7 @@ int dump_look(const struct dump_mapping *x, const char *where,
 			return 0;
 	}
 	dot = strchr(where, '.');
-	name = xstrndup(where, dot ? (size_t)(dot - where) : strlen(where));
+	name = xstrndup(where, strcspn(where, ".["));
 	if (dot)
 		item = dot[1] - '0';
 	ret = dump_arg(d, name, item, v, x->why);

@@ -235,6 +235,72 @@ static int is_there(struct dump_mapping *x, const char *where,
 	return v->kind != DUMP_ABSENT && v->kind != DUMP_NONE;
 }
 
+static json_int_t last_dimension(const struct dump_mapping *x,
+				 const json_t *spec)
+{
+	const json_t *shape = json_object_get(spec, "shape");
+	size_t n = json_array_size(shape);
+
+	return n ? const_axis(x, json_string_value(json_array_get(shape,
+						   n - 1))) : -1;
+}
+
+/* "query[0]": of a tensor that inputs share, the input's part. */
+static int take_part(struct dump_mapping *x, const char *where,
+		     const char *name, const json_t *spec, struct st_tensor *t)
+{
+	size_t stem = strcspn(where, "[") + 1;
+	json_int_t all = 0, one, own = last_dimension(x, spec);
+	const char *input;
+	json_t *w;
+
+	json_object_foreach(json_object_get(x->m->how, "inputs"), input, w) {
+		if (!json_is_string(w) || strncmp(json_string_value(w), where,
+						  stem))
+			continue;
+		one = last_dimension(x, json_object_get(json_object_get(
+				x->m->definition, "inputs"), input));
+		if (one < 1)
+			own = -1;
+		all += one;
+	}
+	if (own < 1 || !t->ndim || strchr("IU", t->dtype[0])) {
+		strbuf_addf(x->why, "input '%s' cannot be a part of %.*s",
+			    name, (int)stem - 1, where);
+		return -1;
+	}
+	if (t->shape[t->ndim - 1] != all) {
+		strbuf_addf(x->why, "the last dimension of %.*s is %lld, not"
+			    " %lld", (int)stem - 1, where,
+			    (long long)t->shape[t->ndim - 1], (long long)all);
+		return -1;
+	}
+	t->shape[t->ndim - 1] = own;
+	return 0;
+}
+
+/* The first two dimensions of what the template calls flat, as one. */
+static int flatten(struct dump_mapping *x, const char *where,
+		   const json_t *spec, struct st_tensor *t)
+{
+	size_t rank = json_array_size(json_object_get(spec, "shape"));
+	char *arg = xstrndup(where, strcspn(where, "["));
+	bool flat = json_array_has(json_object_get(x->m->how, "flat"), arg) &&
+		(size_t)t->ndim == rank + 1 && t->ndim > 1;
+
+	free(arg);
+	if (!flat)
+		return 0;
+	if (__builtin_mul_overflow(t->shape[0], t->shape[1], &t->shape[0])) {
+		strbuf_addf(x->why, "the shape of %s is not possible", where);
+		return -1;
+	}
+	memmove(t->shape + 1, t->shape + 2, (size_t)(t->ndim - 2) *
+		sizeof(*t->shape));
+	t->ndim--;
+	return 0;
+}
+
 static int take_input(struct dump_mapping *x, const char *name, const json_t *spec,
 		      size_t at)
 {
@@ -265,6 +331,10 @@ static int take_input(struct dump_mapping *x, const char *name, const json_t *sp
 		x->w->input[at].random = true;
 		return 0;
 	}
+	if (v.kind == DUMP_TENSOR &&
+	    ((strchr(where, '[') && take_part(x, where, name, spec, &v.t)) ||
+	     flatten(x, where, spec, &v.t)))
+		return -1;
 	if (v.kind == DUMP_TENSOR)
 		return take_tensor(x, where, name, spec, &v, at);
 	if (v.kind == DUMP_NUMBER)

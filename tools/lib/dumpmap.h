@@ -7,7 +7,9 @@
  *		argument of the same name. WHERE is an argument of the call
  *		("q", "paged_kv_cache.0" for a member of a tuple), of the plan
  *		before it ("plan.indptr"), "random" for floats that the call
- *		does not have, "last_page_len(plan.kv_len_arr)", or a list of
+ *		does not have, "last_page_len(plan.kv_len_arr)", "query[0]"
+ *		where query[0] and query[1] are one tensor, joined in the last
+ *		dimension, or a list of
  *		which the first that is there counts; for a scalar also
  *		"1/sqrt(AXIS)"
  *	hold	{AXIS or parameter of the name: WHERE}: the number must be equal
@@ -16,6 +18,8 @@
  *	queries	"one" or "many": whether all requests of plan.qo_indptr have
  *		one query token
  *	plan	true: the call is nothing without a plan
+ *	flat	[ARG...]: where such a tensor has one dimension more than the
+ *		input, its first two count as one (requests and their tokens)
  *
  * Const axes are always compared, rank and dtype too; index tensors and
  * constraints are held to check.h. A KV cache may come without a page axis

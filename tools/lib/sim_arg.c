@@ -91,15 +91,16 @@ static bool resolve(const struct wl_target *t, struct sim_source_arg *a, const c
 		if (!where)
 			continue;
 		strbuf_reset(&part);
-		strbuf_addf(&part, "%s.", full.buf);
+		strbuf_addf(&part, "%s%c", full.buf, strchr(where, '[') ? '['
+			    : '.');
 		if (!strcmp(where, full.buf)) {
 			a->from = FROM_INPUT;
 			a->input[0] = input;
 			found = true;
 		} else if (!strncmp(where, part.buf, part.len) &&
-			   (where[part.len] == '0' || where[part.len] == '1') &&
-			   !where[part.len + 1]) {
-			a->from = FROM_PAIR;
+			   (where[part.len] == '0' ||
+			    where[part.len] == '1')) {
+			a->from = strchr(where, '[') ? FROM_JOINED : FROM_PAIR;
 			a->input[where[part.len] - '0'] = input;
 			found = a->input[0] && a->input[1];
 		} else if (!strncmp(where, "last_page_len(", 14) &&
@@ -200,7 +201,7 @@ static void add_keyword(const struct wl_target *t, struct sim_part *run,
 	bool plan = !strncmp(where, "plan.", 5);
 	struct sim_part *p = plan ? plan_part : run;
 	char *name = xstrndup(where + (plan ? 5 : 0), strcspn(where +
-				(plan ? 5 : 0), ".)"));
+				(plan ? 5 : 0), ".)["));
 	struct sim_source_arg a = { .name = NULL }, *to;
 
 	if (*name && !has_arg(p, name) && resolve(t, &a, name, plan)) {

@@ -9,8 +9,8 @@
 #define SIM_ARGS 40
 
 /* FROM_ROWS: one number a request that the definition has no input for */
-enum sim_source { FROM_INPUT, FROM_PAIR, FROM_LENGTHS, FROM_ROWS,
-		  FROM_LITERAL };
+enum sim_source { FROM_INPUT, FROM_PAIR, FROM_JOINED, FROM_LENGTHS,
+		  FROM_ROWS, FROM_LITERAL };
 
 struct sim_source_arg {
 	char *name;

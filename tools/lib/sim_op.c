@@ -160,6 +160,24 @@ static int tensor_of(struct sim_op *op, const char *input, bool pair,
 	return 0;
 }
 
+/* A dimension of one behind the first, where the engine has it. */
+static int unsqueeze(const struct sim_op *op, const char *arg,
+		     struct sim_tensor *t, struct strbuf *err)
+{
+	if (!json_array_has(json_object_get(op->sim, "unsqueeze"), arg))
+		return 0;
+	if (t->ndim == SIM_DIMS || !t->ndim) {
+		strbuf_addf(err, "%s: %s has no room for one more dimension",
+			    op->t->name, arg);
+		return -1;
+	}
+	memmove(t->shape + 2, t->shape + 1, (size_t)(t->ndim - 1) *
+		sizeof(*t->shape));
+	t->shape[1] = 1;
+	t->ndim++;
+	return 0;
+}
+
 static int fill(struct sim_op *op, const struct sim_source_arg *a, struct sim_arg *out,
 		int64_t **keep, struct strbuf *err)
 {
@@ -187,6 +205,17 @@ static int fill(struct sim_op *op, const struct sim_source_arg *a, struct sim_ar
 					&keep[i], err);
 		return ret;
 	}
+	if (a->from == FROM_JOINED) {
+		out->kind = SIM_TENSOR;
+		ret = tensor_of(op, a->input[0], false, &out->t[0], keep, err);
+		if (!ret)
+			ret = tensor_of(op, a->input[1], false, &out->t[1],
+					keep + 1, err);
+		if (!ret)
+			out->t[0].shape[out->t[0].ndim - 1] +=
+				out->t[1].shape[out->t[1].ndim - 1];
+		return ret ? ret : unsqueeze(op, a->name, &out->t[0], err);
+	}
 	dtype = json_get_str(sim_input(op->t, a->input[0]), "dtype");
 	if (json_is_null(json_object_get(sim_input(op->t, a->input[0]),
 					 "shape"))) {
@@ -203,7 +232,7 @@ static int fill(struct sim_op *op, const struct sim_source_arg *a, struct sim_ar
 		for (i = 0; i < op->rows.n; i++)
 			(*keep)[i] = op->rows.row[i]->had +
 				op->rows.row[i]->fresh;
-	return ret;
+	return ret ? ret : unsqueeze(op, a->name, &out->t[0], err);
 }
 
 static int outputs_of(struct sim_op *op, struct sim_tensor out[2],

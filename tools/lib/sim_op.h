@@ -14,7 +14,8 @@
  *		what an axis counts there where its name does not tell.
  *		cached: prefills of requests that have a cached prefix. "result":
  *		the dtype that comes out, where it is not the definition's;
- *		"in_place": true, nothing does.
+ *		"in_place": true, nothing does. "unsqueeze": [ARG...] have a
+ *		dimension of one behind the first.
  *
  * Axes and integer inputs have the same names in all of the catalogue, and so
  * the same meaning: batch_size counts requests, num_tokens tokens, kv_indptr
