@@ -242,8 +242,3 @@ template <int PS> struct paged_map {
 	__device__ int kv_len(int b) const { return paged_len<PS>(indptr, last, b); }
 	__device__ int64_t token(int b, int n) const { return paged_row<PS>(indptr, indices, b, n); }
 };
-
-extern "C" size_t onboard_workspace(const struct ob_arg *)
-{
-	return 0;
-}

@@ -7,6 +7,13 @@
  * tile, and the queries with the keys of the next, the softmax of the next is computed as
  * soon as its logits are there. Full and empty stages are told by mbarriers.
  *
+ * The products of a tile take a warpgroup 1,024 cycles of the tensor cores, so the softmax of an element has to do
+ * with some five instructions. Tiles go from the last to the first: those that a mask cuts come first, the
+ * others have a loop without it; what there was so far is only shrunk where a row's maximum has grown.
+ *
+ * One block stays on each multiprocessor and draws units by tickets, the longest first; the keys of the
+ * next unit are copied while the last products of the one before are still computed.
+ *
  * Tiles lie in panels of 64 columns (128 bytes a row) in the 128-byte swizzle: chunk c of row r is at c ^ (r % 8).
  */
 #pragma once
@@ -42,6 +49,31 @@ static __device__ __forceinline__ void bar_wait(uint32_t bar, int phase)
 		     "@p bra done;\nbra again;\ndone:\n}" :: "r"(bar), "r"(phase) : "memory");
 }
 
+static __device__ __forceinline__ void bar_arrive_if(uint32_t bar, bool yes)
+{
+	asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %1, 0;\n@p mbarrier.arrive.shared::cta.b64 _, [%0];\n}" ::
+		     "r"(bar), "r"((int)yes) : "memory");
+}
+
+/*
+ * The two warpgroups give their products to the tensor cores in turns: so the softmax of one
+ * falls beside the products of the other.
+ */
+static __device__ __forceinline__ void take_turn(int group)
+{
+	asm volatile("bar.sync %0, 256;" :: "r"(group) : "memory");
+}
+
+static __device__ __forceinline__ void give_turn(int group)
+{
+	asm volatile("bar.arrive %0, 256;" :: "r"(group) : "memory");
+}
+
+static __device__ __forceinline__ void copiers_sync(void)
+{
+	asm volatile("bar.sync 3, 128;" ::: "memory");
+}
+
 /* What this thread wrote to shared memory is there for wgmma. */
 static __device__ __forceinline__ void proxy_fence(void)
 {
@@ -61,6 +93,12 @@ static __device__ __forceinline__ void wg_commit(void)
 template <int N> static __device__ __forceinline__ void wg_wait(void)
 {
 	asm volatile("wgmma.wait_group.sync.aligned %0;" :: "n"(N) : "memory");
+}
+
+static __device__ __forceinline__ float ex2(float x)
+{
+	asm("ex2.approx.ftz.f32 %0, %0;" : "+f"(x));
+	return x;
 }
 
 /* Accumulators change behind the compiler's back: it is not to move their use over a wait. */
@@ -119,54 +157,52 @@ static __device__ __forceinline__ void wg_pv(float *d, const uint32_t *a, uint64
 
 #endif
 
+/* What the copying warpgroup tells the others of a unit: 128 rows of a request and KV head. */
+struct hopper_unit {
+	int q_from, q_len, head, first, shift, seen;
+	int tiles;	/* of keys; -1: there are no more units */
+};
+
 template <typename T, int DK, int DV, int HQ, int HKV, typename M>
 static __global__ void __launch_bounds__(384, 1)
-hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int batch, float scale)
+hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int batch, float scale,
+	      unsigned *tickets)
 {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 	using S = hopper_shape<T, DK, DV, HQ, HKV>;
 	extern __shared__ char raw[];
-	__shared__ __align__(8) uint64_t bars[4 * S::stages];
+	__shared__ __align__(8) uint64_t bars[4 * S::stages + 2];
+	__shared__ struct hopper_unit told;
+	__shared__ unsigned ticket;
+	__shared__ float marks[256];
 	uint32_t qs = (smem_at(raw) + 1023) & ~1023u, ks = qs + S::q_bytes;
 	uint32_t vs = ks + S::stages * S::k_bytes, bar = smem_at(bars);
-	int group = threadIdx.x / 128, lane = threadIdx.x % 32, warp = threadIdx.x % 128 / 32;
+	/* the same in all of a warp, as the compiler is to know */
+	int group = __shfl_sync(~0u, threadIdx.x / 128, 0), lane = threadIdx.x % 32, warp = threadIdx.x % 128 / 32;
 	auto kfull = [&](int s) { return bar + s * 8; };
 	auto vfull = [&](int s) { return bar + (S::stages + s) * 8; };
 	auto kempty = [&](int s) { return bar + (2 * S::stages + s) * 8; };
 	auto vempty = [&](int s) { return bar + (3 * S::stages + s) * 8; };
+	uint32_t qfull = bar + 4 * S::stages * 8, qempty = qfull + 8;
 	auto units = [&](int b) -> int64_t {
 		return (int64_t)((m.q_to(b) - m.q_from(b)) * S::G + S::rows - 1) / S::rows * HKV;
 	};
-	struct run mine = units_run<S::threads>(batch, units, gridDim.x - 1 - blockIdx.x, gridDim.x);
-
-	if (mine.from >= mine.to)
-		return;
-	int b = mine.b, head = (int)(mine.before % HKV), first = (int)(mine.before / HKV) * S::rows;
-	int q_from = m.q_from(b), q_len = m.q_to(b) - q_from, kv_len = m.kv_len(b);
-	int shift = kv_len - q_len, last_row = min(first + S::rows, q_len * S::G) - 1;
-	int seen = min(kv_len, last_row / S::G + shift + 1);
-	int tiles = seen > 0 ? (seen + S::tile - 1) / S::tile : 0;
+	int64_t total = units_run<S::threads>(batch, units, gridDim.x, gridDim.x).total;
 
 	if (threadIdx.x < 4 * S::stages)
 		bar_init(bar + threadIdx.x * 8, threadIdx.x < 2 * S::stages ? 128 : 256);
-	/* all bring the queries */
-	for (int i = threadIdx.x; i < S::rows * (DK / 8); i += S::threads) {
-		int r = i / (DK / 8), c = i % (DK / 8), row = first + r;
-		bool there = row < q_len * S::G;
-		int64_t at = there ? (int64_t)(q_from + row / S::G) * HQ + head * S::G + row % S::G : 0;
-
-		copy16(qs + c / 8 * (S::rows * 128) + r * 128 + ((c ^ r) & 7) * 16, q + at * DK + c * 8, there);
-	}
-	copy_commit();
-	copy_wait<0>();
-	proxy_fence();
+	if (threadIdx.x < 2)
+		bar_init(qfull + threadIdx.x * 8, threadIdx.x ? 256 : 128);
 	__syncthreads();
 	if (group == 0) {
-		asm volatile("setmaxnreg.dec.sync.aligned.u32 24;");
-		int c = threadIdx.x % 8, r0 = threadIdx.x / 8, open = 0;
+		asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
+		int c = threadIdx.x % 8, r0 = threadIdx.x / 8, open = 0, turn = 0;
+		int count = 0;			/* tiles so far */
+		int b = batch;			/* the request of the unit, and the units before it */
+		int64_t low = total;
 		uint32_t due = 0;
 		/* this thread's part of a tile of rows of `dim`, at[] in the cache, -1 none */
-		auto copy = [&](auto dim, const T *rows, uint32_t tile, const int *at) {
+		auto copy = [&](auto dim, const T *rows, uint32_t tile, int head, const int *at) {
 			constexpr int D = decltype(dim)::value;
 
 			#pragma unroll
@@ -191,38 +227,100 @@ hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int b
 			open = 1;
 			due = next;
 		};
-
-		for (int t = 0; t < tiles; t++) {
-			int s = t % S::stages, phase = t / S::stages & 1;
-			int at[S::tile / 16];
-
-			#pragma unroll
-			for (int i = 0; i < S::tile / 16; i++) {
-				int n = t * S::tile + r0 + i * 16;
-
-				at[i] = n < seen ? (int)m.token(b, n) : -1;
+		auto flush = [&]() {
+			if (open) {
+				copy_wait<0>();
+				proxy_fence();
+				bar_arrive(due);
 			}
-			bar_wait(kempty(s), phase ^ 1);
-			copy(std::integral_constant<int, DK>(), k, ks + s * S::k_bytes, at);
-			done(kfull(s));
-			bar_wait(vempty(s), phase ^ 1);
-			copy(std::integral_constant<int, DV>(), v, vs + s * S::v_bytes, at);
-			done(vfull(s));
+			open = 0;
+		};
+
+		/*
+		 * The last rows of a request see the most and come first. A ticket is drawn while its
+		 * block works; the barriers keep it from the warps that still read the one before.
+		 */
+		for (int64_t u = total - 1 - blockIdx.x;; u = total - 1 - gridDim.x - ticket, turn++) {
+			struct hopper_unit w;
+
+			copiers_sync();
+			if (u < 0)
+				break;
+			if (threadIdx.x == 0)
+				ticket = atomicAdd(tickets, 1u);
+			while (u < low)
+				low -= units(--b);
+			w.head = (int)((u - low) % HKV);
+			w.first = (int)((u - low) / HKV) * S::rows;
+			w.q_from = m.q_from(b);
+			w.q_len = m.q_to(b) - w.q_from;
+			int kv_len = m.kv_len(b), last_row = min(w.first + S::rows, w.q_len * S::G) - 1;
+			w.shift = kv_len - w.q_len;
+			w.seen = min(kv_len, last_row / S::G + w.shift + 1);
+			w.tiles = w.seen > 0 ? (w.seen + S::tile - 1) / S::tile : 0;
+			/* the first keys come before the queries: their place is free earlier */
+			for (int t = 0; t < max(w.tiles, 1); t++) {
+				int s = count % S::stages, phase = count / S::stages & 1;
+				int at[S::tile / 16];
+
+				if (w.tiles > 0) {
+					#pragma unroll
+					for (int i = 0; i < S::tile / 16; i++) {
+						int n = (w.tiles - 1 - t) * S::tile + r0 + i * 16;
+
+						at[i] = n < w.seen ? (int)m.token(b, n) : -1;
+					}
+					bar_wait(kempty(s), phase ^ 1);
+					copy(std::integral_constant<int, DK>(), k, ks + s * S::k_bytes, w.head, at);
+					done(kfull(s));
+				}
+				if (t == 0) {
+					bar_wait(qempty, turn & 1 ^ 1);
+					if (threadIdx.x == 0)
+						told = w;
+					#pragma unroll 1
+					for (int r = r0; r < S::rows; r += 16) {
+						int row = w.first + r;
+						bool there = row < w.q_len * S::G;
+						int64_t from = there ? (int64_t)(w.q_from + row / S::G) * HQ +
+							w.head * S::G + row % S::G : 0;
+
+						#pragma unroll
+						for (int p = 0; p < DK / 64; p++)
+							copy16(qs + p * (S::rows * 128) + r * 128 + ((c ^ r) & 7) * 16,
+							       q + from * DK + p * 64 + c * 8, there);
+					}
+					done(qfull);
+				}
+				if (w.tiles > 0) {
+					bar_wait(vempty(s), phase ^ 1);
+					copy(std::integral_constant<int, DV>(), v, vs + s * S::v_bytes, w.head, at);
+					done(vfull(s));
+					count++;
+				}
+			}
+			flush();
+			copiers_sync();
 		}
-		if (open) {
-			copy_wait<0>();
-			proxy_fence();
-			bar_arrive(due);
+		bar_wait(qempty, turn & 1 ^ 1);
+		if (threadIdx.x == 0) {
+			told.tiles = -1;
+			/* the last block leaves them as they were for the next call */
+			if (atomicAdd(tickets + 1, 1u) == gridDim.x - 1)
+				tickets[0] = tickets[1] = 0;
 		}
+		bar_arrive(qfull);
 		return;
 	}
-	asm volatile("setmaxnreg.inc.sync.aligned.u32 240;");
+	asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
 	int base = (group - 1) * 64 + warp * 16 + lane / 4;	/* of this thread's two rows */
-	float o[64] = {}, s[64], mx[2] = { -INFINITY, -INFINITY }, l[2] = {}, keep[2];
+	float o[64], s[64], mx[2], l[2], keep[2];
 	uint32_t p[32];
-	uint32_t mine_q = qs + (group - 1) * 64 * 128;
+	uint32_t mine_q = qs + (group - 1) * 64 * 128, mark = smem_at(marks) + threadIdx.x * 4 - 512;
+	struct hopper_unit w;
+	int g = 0;		/* tiles before this unit */
 	auto logits = [&](int t) {
-		uint32_t at = ks + t % S::stages * S::k_bytes;
+		uint32_t at = ks + (g + t) % S::stages * S::k_bytes;
 
 		#pragma unroll
 		for (int i = 0; i < DK / 16; i++)
@@ -231,47 +329,47 @@ hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int b
 		wg_commit();
 	};
 	auto values = [&](int t) {
-		uint32_t at = vs + t % S::stages * S::v_bytes;
+		uint32_t at = vs + (g + t) % S::stages * S::v_bytes;
 
 		#pragma unroll
 		for (int i = 0; i < S::tile / 16; i++)
 			wg_pv(o, p + i * 4, wg_matrix(at + i * 2048, S::tile * 128), T());
 		wg_commit();
 	};
-	/* weights of tile t in s; what there was so far is to shrink by keep */
-	auto softmax = [&](int t) {
-		bool edge = (t + 1) * S::tile > first / S::G + shift + 1 || (t + 1) * S::tile > seen;
-
+	/* weights of the t-th tile from the end in s; what there was so far is to shrink by keep */
+	auto softmax = [&](int t, auto cut) {
 		#pragma unroll
 		for (int h = 0; h < 2; h++) {
-			int limit = min(seen, (first + base + h * 8) / S::G + shift + 1) - t * S::tile;
-			float top = mx[h], sum = 0, by;
+			int limit = min(w.seen, (w.first + base + h * 8) / S::G + w.shift + 1) -
+				(w.tiles - 1 - t) * S::tile;
+			float top[4] = { mx[h], mx[h], mx[h], mx[h] }, sum[4] = {}, by, most;
 
 			#pragma unroll
 			for (int n = 0; n < 16; n++)
 				#pragma unroll
 				for (int e = 0; e < 2; e++) {
-					float &x = s[n * 4 + h * 2 + e];
+					float &x = s[n * 4 + h * 2 + e], &best = top[n % 2 * 2 + e];
 
-					if (edge && n * 8 + lane % 4 * 2 + e >= limit)
+					if (decltype(cut)::value && n * 8 + lane % 4 * 2 + e >= limit)
 						x = -INFINITY;
-					top = fmaxf(top, x);
+					best = fmaxf(best, x);
 				}
-			top = fmaxf(top, __shfl_xor_sync(~0u, top, 1));
-			top = fmaxf(top, __shfl_xor_sync(~0u, top, 2));
-			keep[h] = top == -INFINITY ? 1 : exp2f((mx[h] - top) * scale);
-			by = top == -INFINITY ? 0 : top * scale;
+			most = fmaxf(fmaxf(top[0], top[1]), fmaxf(top[2], top[3]));
+			most = fmaxf(most, __shfl_xor_sync(~0u, most, 1));
+			most = fmaxf(most, __shfl_xor_sync(~0u, most, 2));
+			keep[h] = most == mx[h] ? 1 : ex2((mx[h] - most) * scale);
+			by = most == -INFINITY ? 0 : most * scale;
 			#pragma unroll
 			for (int n = 0; n < 16; n++)
 				#pragma unroll
 				for (int e = 0; e < 2; e++) {
 					float &x = s[n * 4 + h * 2 + e];
 
-					x = exp2f(fmaf(x, scale, -by));
-					sum += x;
+					x = ex2(fmaf(x, scale, -by));
+					sum[n % 2 * 2 + e] += x;
 				}
-			l[h] = l[h] * keep[h] + sum;
-			mx[h] = top;
+			l[h] = l[h] * keep[h] + ((sum[0] + sum[1]) + (sum[2] + sum[3]));
+			mx[h] = most;
 		}
 	};
 	auto pack = [&]() {
@@ -283,66 +381,104 @@ hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int b
 							s[i * 8 + j / 2 * 4 + j % 2 * 2 + 1]);
 	};
 	/* no branch between the start of products and their end: ptxas would run them one by one */
-	if (tiles > 0) {
-		bar_wait(kfull(0), 0);
-		wg_fence();
-		logits(0);
-		wg_wait<0>();
-		wg_hold(s);
-		bar_arrive(kempty(0));
-		softmax(0);
-		pack();
-	}
-	for (int t = 0; t + 1 < tiles; t++) {
-		bar_wait(kfull((t + 1) % S::stages), (t + 1) / S::stages & 1);
-		bar_wait(vfull(t % S::stages), t / S::stages & 1);
+	auto step = [&](int t, auto cut) {
+		bar_wait(kfull((g + t + 1) % S::stages), (g + t + 1) / S::stages & 1);
+		bar_wait(vfull((g + t) % S::stages), (g + t) / S::stages & 1);
+		take_turn(group);
 		wg_fence();
 		logits(t + 1);
 		values(t);
+		give_turn(3 - group);
 		wg_wait<1>();
 		wg_hold(s);
-		bar_arrive(kempty((t + 1) % S::stages));
-		softmax(t + 1);
+		bar_arrive(kempty((g + t + 1) % S::stages));
+		bar_arrive_if(qempty, t + 2 == w.tiles);
+		softmax(t + 1, cut);
+		/* ptxas does not move a store over the wait: so the sums come before it, beside the products */
+		asm volatile("st.shared.f32 [%0], %1;" :: "r"(mark), "f"(l[0] + l[1]) : "memory");
 		wg_wait<0>();
 		wg_hold(o);
-		bar_arrive(vempty(t % S::stages));
+		bar_arrive(vempty((g + t) % S::stages));
+		if (!__all_sync(~0u, keep[0] == 1 && keep[1] == 1))
+			#pragma unroll
+			for (int i = 0; i < 64; i++)
+				o[i] *= keep[i % 4 / 2];
+		pack();
+	};
+
+	if (group == 2)
+		give_turn(1);
+	for (int turn = 0;; turn++, g += w.tiles) {
+		bar_wait(qfull, turn & 1);
+		w = told;
+		if (w.tiles < 0)
+			return;
+		/* so many tiles are seen whole by all rows */
+		int whole = max(0, min(w.seen, w.first / S::G + w.shift + 1)) / S::tile, t = 0;
+
 		#pragma unroll
 		for (int i = 0; i < 64; i++)
-			o[i] *= keep[i % 4 / 2];
-		pack();
-	}
-	if (tiles > 0) {
-		bar_wait(vfull((tiles - 1) % S::stages), (tiles - 1) / S::stages & 1);
-		wg_fence();
-		values(tiles - 1);
-		wg_wait<0>();
-		wg_hold(o);
-	}
-	#pragma unroll
-	for (int h = 0; h < 2; h++) {
-		int row = first + base + h * 8;
-		float sum = l[h], inv;
-		int64_t at = (int64_t)(q_from + row / S::G) * HQ + head * S::G + row % S::G;
+			o[i] = 0;
+		mx[0] = mx[1] = -INFINITY;
+		l[0] = l[1] = 0;
+		if (w.tiles > 0) {
+			bar_wait(kfull(g % S::stages), g / S::stages & 1);
+			wg_fence();
+			logits(0);
+			wg_wait<0>();
+			wg_hold(s);
+			bar_arrive(kempty(g % S::stages));
+			softmax(0, std::true_type());
+			pack();
+		}
+		if (w.tiles < 2)
+			bar_arrive(qempty);
+		for (; t + 1 < w.tiles - whole; t++)
+			step(t, std::true_type());
+		for (; t + 1 < w.tiles; t++)
+			step(t, std::false_type());
+		if (w.tiles > 0) {
+			int last = g + w.tiles - 1;
 
-		sum += __shfl_xor_sync(~0u, sum, 1);
-		sum += __shfl_xor_sync(~0u, sum, 2);
-		inv = sum > 0 ? 1 / sum : 0;
-		if (row >= q_len * S::G)
-			continue;
+			bar_wait(vfull(last % S::stages), last / S::stages & 1);
+			wg_fence();
+			values(w.tiles - 1);
+			wg_wait<0>();
+			wg_hold(o);
+			bar_arrive(vempty(last % S::stages));
+		}
 		#pragma unroll
-		for (int n = 0; n < DV / 8; n++)
-			*(uint32_t *)(out + at * DV + n * 8 + lane % 4 * 2) =
-				pack2<T>(o[n * 4 + h * 2] * inv, o[n * 4 + h * 2 + 1] * inv);
-		if (lane % 4 == 0)
-			lse[at] = sum > 0 ? mx[h] * scale + log2f(sum) : -INFINITY;
+		for (int h = 0; h < 2; h++) {
+			int row = w.first + base + h * 8;
+			float sum = l[h], inv;
+			int64_t at = (int64_t)(w.q_from + row / S::G) * HQ + w.head * S::G + row % S::G;
+
+			sum += __shfl_xor_sync(~0u, sum, 1);
+			sum += __shfl_xor_sync(~0u, sum, 2);
+			inv = sum > 0 ? 1 / sum : 0;
+			if (row >= w.q_len * S::G)
+				continue;
+			#pragma unroll
+			for (int n = 0; n < DV / 8; n++)
+				*(uint32_t *)(out + at * DV + n * 8 + lane % 4 * 2) =
+					pack2<T>(o[n * 4 + h * 2] * inv, o[n * 4 + h * 2 + 1] * inv);
+			if (lane % 4 == 0)
+				lse[at] = sum > 0 ? mx[h] * scale + log2f(sum) : -INFINITY;
+		}
 	}
 #endif
+}
+
+/* Two counters of hopper_kernel(). */
+extern "C" size_t onboard_workspace(const struct ob_arg *)
+{
+	return 2 * sizeof(unsigned);
 }
 
 /* wgmma where there is, and where it pays; else prefill(). */
 template <typename T, int DK, int DV, int HQ, int HKV, typename M>
 static int prefill_best(const T *q, const T *k, const T *v, T *out, float *lse, M m, int batch,
-			int64_t total_q, double sm_scale, cudaStream_t stream)
+			int64_t total_q, double sm_scale, void *workspace, cudaStream_t stream)
 {
 	using S = hopper_shape<T, DK, DV, HQ, HKV>;
 	static int major;
@@ -354,12 +490,14 @@ static int prefill_best(const T *q, const T *k, const T *v, T *out, float *lse, 
 	}
 	if constexpr (S::fits)
 		if (major == 9 && sm_scale > 0) {
-			static int ready, empty;
+			static int ready, empty, sms;
 			auto kernel = hopper_kernel<T, DK, DV, HQ, HKV, M>;
 			cudaFuncAttributes has;
 			int64_t blocks = ((total_q * S::G + S::rows - 1) / S::rows + batch) * HKV;
 
 			if (!ready) {
+				cudaGetDevice(&dev);
+				cudaDeviceGetAttribute(&sms, cudaDevAttrMultiProcessorCount, dev);
 				cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
 						     S::smem);
 				/* compiled for sm_90 and not for sm_90a, it has no body and no barriers */
@@ -367,8 +505,9 @@ static int prefill_best(const T *q, const T *k, const T *v, T *out, float *lse, 
 			}
 			ready = 1;
 			if (total_q && !empty)
-				kernel<<<(unsigned)blocks, S::threads, S::smem, stream>>>(q, k, v, out, lse,
-						m, batch, (float)(sm_scale * 1.4426950408889634));
+				kernel<<<(unsigned)(blocks < sms ? blocks : sms), S::threads, S::smem, stream>>>(q, k,
+						v, out, lse, m, batch, (float)(sm_scale * 1.4426950408889634),
+						(unsigned *)workspace);
 			if (!empty)
 				return cudaGetLastError();
 		}
