@@ -414,6 +414,31 @@ print(json.dumps(mla(1, 16, [1, 1], [70, 5], 64) + mla(3, 16, [4, 2], [70, 5], 6
 	B checkset --errors --kernels=kernels ds | { ! grep .; }
 }
 
+@test "recorded on an H100: gdn, mamba, pages appended, states merged, the rest of sampling" {
+	rm -rf ds prov && mkdir -p ds/definitions prov
+	B needed -c manifests/snapshot/configs/llama-3.1-8b.json --serving <(echo '{"tp":[1],"ep":[1],"page_sizes":[1]}') |
+		B classify --index manifests/snapshot - | jq '.kernels |= map(.phase1_status = "new")' >k.json
+	B mkdef --slug x --dataset ds --ours prov -o /dev/null k.json
+	B dumpwl --dataset ds --json r.json tests/fixtures/dumps/more.tar.xz
+	jq -e '.unreadable == 0 and .calls == .accepted and .calls == 29' r.json || { jq '[.dumps, .calls, .accepted, .unreadable]' r.json; false; }
+	[ "$(of append_paged_kv_cache_kv8_d128 '[.accepted, .axes.page_size.max, .axes.nnz_kv.max]')" = '[3,16,40]' ]
+	[ "$(of merge_state_h32_d128 '[.accepted, .axes.seq_len.max]')" = '[2,77]' ]
+	B checkset --errors --kernels=kernels ds | { ! grep .; }
+	upstream
+	for f in gdn/gdn_decode gdn/gdn_mtp gdn/gdn_prefill; do
+		mkdir -p "ds/definitions/${f%/*}"
+		git -C "$UP/flashinfer-trace.git" show "HEAD:definitions/${f}_qk8_v16_d128_k_last.json" >"ds/definitions/${f}_qk8_v16_d128_k_last.json"
+	done
+	mkdir -p ds/definitions/mamba_ssu
+	git -C "$UP/flashinfer-trace.git" show HEAD:definitions/mamba_ssu/mamba_ssu_decode_h64_d64_s128_ng4.json \
+		>ds/definitions/mamba_ssu/mamba_ssu_decode_h64_d64_s128_ng4.json
+	B dumpwl --dataset ds --json r.json tests/fixtures/dumps/more.tar.xz
+	jq -e '.unreadable == 0 and .calls == .accepted and .calls == 41' r.json
+	[ "$(of gdn_mtp_qk8_v16_d128_k_last '[.accepted, .axes.seq_len.max, .axes.pool_size.max]')" = '[3,4,16]' ]
+	[ "$(of mamba_ssu_decode_h64_d64_s128_ng4 '[.accepted, .axes.state_cache_size.max]')" = '[3,32]' ]
+	[ "$(of gdn_prefill_qk8_v16_d128_k_last '[.accepted, .axes.total_seq_len.max]')" = '[3,384]' ]
+}
+
 @test "raw bytes are not carried along: a large int8 input is random" {
 	mkdir -p ds/definitions/custom
 	jq -n '{name: "raw_n8", op_type: "custom", tags: ["fi_api:flashinfer.raw"], axes: {rows: {type: "var"}, n: {type: "const", value: 4096}},
