@@ -254,6 +254,8 @@ static char **worker_argv(const char *first, const char *second)
 	if (first)
 		*p++ = xstrdup(first);
 	*p++ = xstrdup(second);
+	if (first)
+		*p++ = strbuf_text("--modules=%s/modules", cache);
 	*p++ = strbuf_text("--device=%s", device);
 	*p++ = strbuf_text("--devices=%s", devices);
 	return v;
