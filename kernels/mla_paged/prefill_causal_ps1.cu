@@ -1,1 +1,1 @@
-#include "mla_prefill.cuh"
+#include "mla_prefill_sm90.cuh"

@@ -38,17 +38,3 @@ struct prefill_map {
 	}
 	__device__ bool there(int, int) const { return true; }
 };
-
-extern "C" size_t onboard_workspace(const struct ob_arg *arg)
-{
-	return mla_workspace(DIM(q_nope, 0));
-}
-
-extern "C" int onboard_run(const struct ob_arg *arg, void *workspace, void *stream)
-{
-	mla_args a = MLA_ARGS;
-	prefill_map m = { TENSOR(qo_indptr), TENSOR(kv_indptr), TENSOR(kv_indices), MLA_LAST,
-		(int)DIM(qo_indptr, 0) - 1 };
-
-	return mla_run(a, m, workspace, (cudaStream_t)stream);
-}

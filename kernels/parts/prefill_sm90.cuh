@@ -1,6 +1,5 @@
 /*
- * prefill_sm90.cuh - prefill.cuh on Hopper: matrix products by wgmma (PTX ISA, "Asynchronous
- * warpgroup level matrix instructions").
+ * prefill_sm90.cuh - prefill.cuh on Hopper: matrix products by wgmma.
  *
  * Three warpgroups: one copies keys and values (cp.async: pages are not boxes that TMA could
  * fetch), two have 64 rows each. While the tensor cores multiply the weights with the values of a
@@ -18,6 +17,7 @@
  */
 #pragma once
 
+#include "hopper.cuh"
 #include "prefill.cuh"
 
 #include <type_traits>
@@ -31,29 +31,6 @@ template <typename T, int DK, int DV, int HQ, int HKV> struct hopper_shape {
 };
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-
-static __device__ __forceinline__ void bar_init(uint32_t bar, int count)
-{
-	asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" :: "r"(bar), "r"(count) : "memory");
-}
-
-static __device__ __forceinline__ void bar_arrive(uint32_t bar)
-{
-	asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" :: "r"(bar) : "memory");
-}
-
-static __device__ __forceinline__ void bar_wait(uint32_t bar, int phase)
-{
-	asm volatile("{\n.reg .pred p;\nagain:\n"
-		     "mbarrier.try_wait.parity.shared::cta.b64 p, [%0], %1;\n"
-		     "@p bra done;\nbra again;\ndone:\n}" :: "r"(bar), "r"(phase) : "memory");
-}
-
-static __device__ __forceinline__ void bar_arrive_if(uint32_t bar, bool yes)
-{
-	asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %1, 0;\n@p mbarrier.arrive.shared::cta.b64 _, [%0];\n}" ::
-		     "r"(bar), "r"((int)yes) : "memory");
-}
 
 /*
  * The two warpgroups give their products to the tensor cores in turns: so the softmax of one
@@ -74,54 +51,6 @@ static __device__ __forceinline__ void copiers_sync(void)
 	asm volatile("bar.sync 3, 128;" ::: "memory");
 }
 
-/* What this thread wrote to shared memory is there for wgmma. */
-static __device__ __forceinline__ void proxy_fence(void)
-{
-	asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-}
-
-static __device__ __forceinline__ void wg_fence(void)
-{
-	asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
-}
-
-static __device__ __forceinline__ void wg_commit(void)
-{
-	asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
-}
-
-template <int N> static __device__ __forceinline__ void wg_wait(void)
-{
-	asm volatile("wgmma.wait_group.sync.aligned %0;" :: "n"(N) : "memory");
-}
-
-static __device__ __forceinline__ float ex2(float x)
-{
-	asm("ex2.approx.ftz.f32 %0, %0;" : "+f"(x));
-	return x;
-}
-
-/* Accumulators change behind the compiler's back: it is not to move their use over a wait. */
-static __device__ __forceinline__ void wg_hold(float *d)
-{
-	#pragma unroll
-	for (int i = 0; i < 64; i++)
-		asm volatile("" : "+f"(d[i]) :: "memory");
-}
-
-/*
- * A matrix in the 128-byte swizzle. Columns along K: `lead` does not matter, 8 rows are 1024
- * bytes. Rows along K (values): `lead` is from panel to panel.
- */
-static __device__ __forceinline__ uint64_t wg_matrix(uint32_t at, uint32_t lead)
-{
-	return (uint64_t)(at >> 4 & 0x3fff) | (uint64_t)(lead >> 4) << 16 | (uint64_t)(1024 >> 4) << 32 |
-		(uint64_t)1 << 62;
-}
-
-#define WG_D4(d, i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
-#define WG_D16(d, i) WG_D4(d, i), WG_D4(d, i + 4), WG_D4(d, i + 8), WG_D4(d, i + 12)
-#define WG_D64(d) WG_D16(d, 0), WG_D16(d, 16), WG_D16(d, 32), WG_D16(d, 48)
 #define WG_REGS "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21," \
 	"%22,%23,%24,%25,%26,%27,%28,%29,%30,%31,%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43," \
 	"%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63}"
@@ -390,14 +319,14 @@ hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int b
 		values(t);
 		give_turn(3 - group);
 		wg_wait<1>();
-		wg_hold(s);
+		wg_hold<64>(s);
 		bar_arrive(kempty((g + t + 1) % S::stages));
 		bar_arrive_if(qempty, t + 2 == w.tiles);
 		softmax(t + 1, cut);
 		/* ptxas does not move a store over the wait: so the sums come before it, beside the products */
 		asm volatile("st.shared.f32 [%0], %1;" :: "r"(mark), "f"(l[0] + l[1]) : "memory");
 		wg_wait<0>();
-		wg_hold(o);
+		wg_hold<64>(o);
 		bar_arrive(vempty((g + t) % S::stages));
 		if (!__all_sync(~0u, keep[0] == 1 && keep[1] == 1))
 			#pragma unroll
@@ -426,7 +355,7 @@ hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int b
 			wg_fence();
 			logits(0);
 			wg_wait<0>();
-			wg_hold(s);
+			wg_hold<64>(s);
 			bar_arrive(kempty(g % S::stages));
 			softmax(0, std::true_type());
 			pack();
@@ -444,7 +373,7 @@ hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int b
 			wg_fence();
 			values(w.tiles - 1);
 			wg_wait<0>();
-			wg_hold(o);
+			wg_hold<64>(o);
 			bar_arrive(vempty(last % S::stages));
 		}
 		#pragma unroll
