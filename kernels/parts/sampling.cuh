@@ -85,13 +85,14 @@ static __global__ void __launch_bounds__(SAMPLE_THREADS, 1) sample_kernel(sample
 {
 	using S = sample_shape<CLUSTER, VOCAB>;
 	namespace cg = cooperative_groups;
-	__shared__ unsigned bins[SAMPLE_BINS];
+	__shared__ unsigned both[2][SAMPLE_BINS];	/* in turns: one is cleared while peers read the other */
 	__shared__ unsigned long long warps[32], mine, chosen[2];
 	__shared__ unsigned sums[32];
 	int rank = CLUSTER > 1 ? blockIdx.x % CLUSTER : 0, row = blockIdx.x / CLUSTER;
 	const float4 *probs = (const float4 *)(a.probs + (int64_t)row * VOCAB);
 	unsigned long long call = *(volatile unsigned long long *)a.state;
 	float4 kept[S::held ? S::each : 1] = {};
+	int turn = 0;
 
 	auto sync = [&]() {
 #if __CUDA_ARCH__ >= 900
@@ -137,18 +138,16 @@ static __global__ void __launch_bounds__(SAMPLE_THREADS, 1) sample_kernel(sample
 	};
 	/*
 	 * The largest floor (bits of a float) such that the values that reach it are at least `want`
-	 * (numbers, or mass) together; values under `floor` do not take part.
+	 * numbers, or the share p of the mass, together; values under `floor` do not take part.
 	 */
-	auto select = [&](unsigned floor, unsigned long long want, bool by_mass) {
+	auto select = [&](unsigned floor, unsigned long long want, bool by_mass, float p = 0) {
 		unsigned prefix = 0;
 
-		for (int level = 0; level < 3; level++) {
+		for (int level = 0; level < 3; level++, turn++) {
 			int shift = 20 - level * 10;
 			unsigned long long above, total, here;
+			unsigned *bins = both[turn & 1];
 
-			for (int i = threadIdx.x; i < SAMPLE_BINS; i += SAMPLE_THREADS)
-				bins[i] = 0;
-			__syncthreads();
 			each([&](float p) {
 				unsigned bits = __float_as_uint(p);
 
@@ -157,11 +156,18 @@ static __global__ void __launch_bounds__(SAMPLE_THREADS, 1) sample_kernel(sample
 					atomicAdd(&bins[bits >> shift & 1023], by_mass ? sample_mass(p) : 1);
 			});
 			sync();
+			/* all have read the other ones */
+			for (int i = threadIdx.x; i < SAMPLE_BINS; i += SAMPLE_THREADS)
+				both[~turn & 1][i] = 0;
 			/* the cluster's, from the top: thread t has bin 1023 - t */
 			here = 0;
 			for (int r = 0; r < CLUSTER; r++)
 				here += peer(bins, r)[SAMPLE_BINS - 1 - threadIdx.x];
 			above = sample_scan(here, warps, &total);
+			if (by_mass && level == 0) {
+				want = (unsigned long long)((double)total * p);
+				want = want ? want : 1;
+			}
 			if (threadIdx.x == 0)
 				chosen[0] = ~0ull;
 			__syncthreads();
@@ -171,29 +177,17 @@ static __global__ void __launch_bounds__(SAMPLE_THREADS, 1) sample_kernel(sample
 			}
 			__syncthreads();
 			if (chosen[0] == ~0ull) {	/* all of them do not reach it */
-				sync();
+				turn++;
 				return floor;
 			}
 			prefix = prefix << 10 | (unsigned)chosen[0];
 			want -= chosen[1];
-			sync();		/* bins are read by the others until here */
 		}
 		return prefix > floor ? prefix : floor;
 	};
-	/* sum over the cluster of a thread's number */
-	auto cluster_sum = [&](unsigned long long v) {
-		unsigned long long total;
-
-		sample_scan(v, warps, &total);
-		if (threadIdx.x == 0)
-			mine = total;
-		sync();
-		total = 0;
-		for (int r = 0; r < CLUSTER; r++)
-			total += *peer(&mine, r);
-		sync();
-		return total;
-	};
+	for (int i = threadIdx.x; i < 2 * SAMPLE_BINS; i += SAMPLE_THREADS)
+		both[0][i] = 0;
+	__syncthreads();
 	unsigned floor = 0;
 	if (a.min_p) {
 		float top = 0;
@@ -221,19 +215,10 @@ static __global__ void __launch_bounds__(SAMPLE_THREADS, 1) sample_kernel(sample
 	if (a.top_p) {
 		float p = a.top_p[row];
 
-		if (p <= 0) {			/* the most likely one */
+		if (p <= 0)			/* the most likely one */
 			floor = select(floor, 1, false);
-		} else if (p < 1) {
-			unsigned long long mass = 0, want;
-
-			each([&](float x) {
-				if (__float_as_uint(x) >= floor)
-					mass += sample_mass(x);
-			});
-			mass = cluster_sum(mass);
-			want = (unsigned long long)((double)mass * p);
-			floor = select(floor, want ? want : 1, true);
-		}
+		else if (p < 1)
+			floor = select(floor, 0, true, p);
 	}
 	/* draw: shares in units of 2^-31, at least one for what is kept */
 	unsigned long long share = 0, before, total, all = 0, low = 0, at;
