@@ -165,8 +165,10 @@ static bool is_served(bool first, size_t loads)
 	json_int_t more = (enough + (long)loads - 1) / (long)loads, had, has;
 	size_t got = 0, all = 0;
 	bool any = false, yes = true;
-	const char *name;
+	const char *name, *least = "none";
+	json_int_t fewest = enough;
 	json_t *defs, *d;
+	char *line;
 
 	run_dumpwl(false);
 	defs = json_object_get(report, "definitions");
@@ -182,9 +184,20 @@ static bool is_served(bool first, size_t loads)
 		if (!of(d, "accepted"))
 			continue;
 		any = true;
+		if (has < fewest) {
+			fewest = has;
+			least = name;
+		}
 		yes &= has >= enough || has >= had + more;
 	}
-	progress("candidates", got, all + 1);
+	line = strbuf_text("%s: %zu calls, %.1f GiB written, %.1f on disk;"
+			   " fewest candidates: %s (%lld); candidates",
+			   session_name, slim.calls, (double)(slim.freed +
+			   slim.kept + slim.held) / (1 << 30), (double)
+			   (slim.kept + slim.held) / (1 << 30), least,
+			   (long long)fewest);
+	progress(line, got, all + 1);
+	free(line);
 	return any && yes;
 }
 

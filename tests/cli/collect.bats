@@ -37,6 +37,11 @@ free_gpu() { flock -n locks/onboard-gpu.0 true; }
 	jq -e '.workload.axes.num_pages == 4096' ds/workloads/gqa_paged/*.jsonl
 }
 
+@test "on a terminal one sees calls, bytes, the definition that lacks most, and the time left" {
+	script -qec "$(printf '%q ' "$ONBOARD_BUILD/bin/collect" "${C[@]:1}" --batches=2,3,4,5,6,7,8,9 --inputs=16,64 --enough=9999)" /dev/null >shown </dev/null
+	tr '\r' '\n' <shown | grep -Eq 's1: [1-9][0-9]* calls, [0-9.]+ GiB written, [0-9.]+ on disk; fewest candidates: .*; candidates [0-9]+ of [0-9]+ \([0-9]+ %\), [0-9]+ s left' || { od -c shown | head -40; false; }
+}
+
 @test "a server that does not start: the log's reason, and nothing is left" {
 	ENGINE_DO=start run B "${C[@]}"
 	[ "$status" -eq 1 ]

@@ -104,7 +104,7 @@ void progress(const char *what, size_t at, size_t of)
 	if (!tty || !of)
 		return;
 	t = now();
-	if (!at)
+	if (!at || begun <= 0)
 		begun = t;
 	if (at == of && last > 0) {
 		fputs("\r\033[K", stderr);
