@@ -439,6 +439,21 @@ print(json.dumps(mla(1, 16, [1, 1], [70, 5], 64) + mla(3, 16, [4, 2], [70, 5], 6
 	[ "$(of gdn_prefill_qk8_v16_d128_k_last '[.accepted, .axes.total_seq_len.max]')" = '[3,384]' ]
 }
 
+@test "bmm_fp8: a batch of one, the second matrix transposed" {
+	mkdir -p ds/definitions/gemm_fp8
+	jq '.definition | {name: "gemm_fp8_per_tensor_n64_k128", op_type: "gemm_fp8"} + . | .axes.N.value = 64 | .axes.K.value = 128 |
+		.tags = ["fi_api:flashinfer.gemm.bmm_fp8"] | .reference = "def run(a, b, a_scale, b_scale): pass"' kernels/gemm_fp8/per_tensor.json \
+		>ds/definitions/gemm_fp8/gemm_fp8_per_tensor_n64_k128.json
+	gen '[{"t": t, "f": "bmm_fp8", "args": {"A": ["F8_E4M3", [n, m, 128]], "B": ["F8_E4M3", b], "A_scale": ["F32", [1]], "B_scale": ["F32", [1]]}}
+		for t, n, m, b in ((1, 1, 5, [1, 128, 64]), (2, 1, 9, [1, 128, 64]), (3, 2, 5, [2, 128, 64]), (4, 1, 5, [1, 64, 128]), (5, 1, 5, [1, 128, 32]))]'
+	wl --definition gemm_fp8_per_tensor_n64_k128
+	[ "$(of gemm_fp8_per_tensor_n64_k128 '[.seen, .accepted, .axes.M.min, .axes.M.max]')" = '[5,2,5,9]' ] || { of gemm_fp8_per_tensor_n64_k128 .; false; }
+	# as recorded
+	B dumpwl --dataset ds --definition gemm_fp8_per_tensor_n64_k128 --json r.json --replace tests/fixtures/dumps/more.tar.xz
+	[ "$(of gemm_fp8_per_tensor_n64_k128 '[.seen, .accepted, .axes.M.min, .axes.M.max]')" = '[3,3,1,64]' ]
+	jq -e '.workload.inputs.a_scale.value == 0.5' ds/workloads/gemm_fp8/gemm_fp8_per_tensor_n64_k128.jsonl
+}
+
 @test "raw bytes are not carried along: a large int8 input is random" {
 	mkdir -p ds/definitions/custom
 	jq -n '{name: "raw_n8", op_type: "custom", tags: ["fi_api:flashinfer.raw"], axes: {rows: {type: "var"}, n: {type: "const", value: 4096}},

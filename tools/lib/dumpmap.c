@@ -279,7 +279,7 @@ static int take_part(struct dump_mapping *x, const char *where,
 	return 0;
 }
 
-/* The first two dimensions of what the template calls flat, as one. */
+/* The first two dimensions of what the template calls flat, as one; then transposed. */
 static int flatten(struct dump_mapping *x, const char *where,
 		   const json_t *spec, struct st_tensor *t)
 {
@@ -287,17 +287,25 @@ static int flatten(struct dump_mapping *x, const char *where,
 	char *arg = xstrndup(where, strcspn(where, "["));
 	bool flat = json_array_has(json_object_get(x->m->how, "flat"), arg) &&
 		(size_t)t->ndim == rank + 1 && t->ndim > 1;
+	bool swap = json_array_has(json_object_get(x->m->how, "transposed"),
+				   arg) && strchr("IU", t->dtype[0]) == NULL;
+	int64_t last;
 
 	free(arg);
-	if (!flat)
-		return 0;
-	if (__builtin_mul_overflow(t->shape[0], t->shape[1], &t->shape[0])) {
+	if (flat && __builtin_mul_overflow(t->shape[0], t->shape[1], &t->shape[0])) {
 		strbuf_addf(x->why, "the shape of %s is not possible", where);
 		return -1;
 	}
-	memmove(t->shape + 1, t->shape + 2, (size_t)(t->ndim - 2) *
-		sizeof(*t->shape));
-	t->ndim--;
+	if (flat) {
+		memmove(t->shape + 1, t->shape + 2, (size_t)(t->ndim - 2) *
+			sizeof(*t->shape));
+		t->ndim--;
+	}
+	if (swap && t->ndim == (int)rank && rank > 1) {
+		last = t->shape[rank - 1];
+		t->shape[rank - 1] = t->shape[rank - 2];
+		t->shape[rank - 2] = last;
+	}
 	return 0;
 }
 

@@ -20,6 +20,8 @@
  *	plan	true: the call is nothing without a plan
  *	flat	[ARG...]: where such a tensor has one dimension more than the
  *		input, its first two count as one (requests and their tokens)
+ *	transposed [ARG...]: the last two dimensions of such a tensor are the
+ *		other way round
  *
  * Const axes are always compared, rank and dtype too; index tensors and
  * constraints are held to check.h. A KV cache may come without a page axis

@@ -10,6 +10,7 @@
 
 #define MAX_META ((size_t)4 << 20)
 #define MAX_HEADER ((uint64_t)16 << 20)
+#define SCALAR 8		/* bytes */
 
 struct range {
 	uint64_t from, to;
@@ -24,13 +25,14 @@ struct spool {
 	size_t nkeep;
 };
 
-/* Which bytes are integer tensors. */
+/* Which bytes are integer tensors, or so few that they may be a scalar. */
 static void find_ranges(struct spool *s)
 {
 	struct strbuf no = STRBUF_INIT;
 	const struct jval *e, *off;
 	struct jdoc doc = JDOC_INIT;
 	const char *dtype;
+	uint64_t from, to;
 	char *text = xmalloc(s->data - 8);
 
 	memcpy(text, s->head.buf + 8, s->data - 8);
@@ -38,15 +40,18 @@ static void find_ranges(struct spool *s)
 	jv_each(e, jdoc_parse(&doc, text, s->data - 8, "header", &no)) {
 		dtype = jv_get_str(e, "dtype");
 		off = jv_get(e, "data_offsets");
-		if (!dtype || jv_size(off) != 2 ||
-		    (*dtype != 'I' && *dtype != 'U' && *dtype != 'B') ||
-		    !strcmp(dtype, "BF16"))
+		if (!dtype || jv_size(off) != 2)
+			continue;
+		from = (uint64_t)jv_int(jv_at(off, 0));
+		to = (uint64_t)jv_int(jv_at(off, 1));
+		if (to - from > SCALAR && ((*dtype != 'I' && *dtype != 'U' &&
+					    *dtype != 'B') ||
+					   !strcmp(dtype, "BF16")))
 			continue;
 		s->keep = xrealloc(s->keep, (s->nkeep + 1) *
 				   sizeof(*s->keep));
 		s->keep[s->nkeep++] = (struct range){
-			s->data + (uint64_t)jv_int(jv_at(off, 0)),
-			s->data + (uint64_t)jv_int(jv_at(off, 1)) };
+			s->data + from, s->data + to };
 	}
 	jdoc_release(&doc);
 	free(text);

@@ -1,8 +1,8 @@
 /*
  * dumpspool.h - an archive of dumps (.tar.zst and what else libarchive
  * reads), unpacked in one pass to what matters: metadata.jsonl, the headers
- * and the integer tensors. Float data is passed over; the files are sparse,
- * so that offsets and sizes are those of the originals.
+ * and the integer tensors and scalars. Other float data is passed over; the
+ * files are sparse, so that offsets and sizes are those of the originals.
  */
 #ifndef ONBOARD_DUMPSPOOL_H
 #define ONBOARD_DUMPSPOOL_H

@@ -160,20 +160,30 @@ static int tensor_of(struct sim_op *op, const char *input, bool pair,
 	return 0;
 }
 
-/* A dimension of one behind the first, where the engine has it. */
+/* A dimension of one behind the first or before it, where the engine has it. */
 static int unsqueeze(const struct sim_op *op, const char *arg,
 		     struct sim_tensor *t, struct strbuf *err)
 {
-	if (!json_array_has(json_object_get(op->sim, "unsqueeze"), arg))
+	bool front = json_array_has(json_object_get(op->sim, "batch"), arg);
+	int64_t last;
+
+	if (t->ndim > 1 && json_array_has(json_object_get(op->t->map.how,
+							  "transposed"), arg)) {
+		last = t->shape[t->ndim - 1];
+		t->shape[t->ndim - 1] = t->shape[t->ndim - 2];
+		t->shape[t->ndim - 2] = last;
+	}
+	if (!front && !json_array_has(json_object_get(op->sim, "unsqueeze"),
+				      arg))
 		return 0;
 	if (t->ndim == SIM_DIMS || !t->ndim) {
 		strbuf_addf(err, "%s: %s has no room for one more dimension",
 			    op->t->name, arg);
 		return -1;
 	}
-	memmove(t->shape + 2, t->shape + 1, (size_t)(t->ndim - 1) *
-		sizeof(*t->shape));
-	t->shape[1] = 1;
+	memmove(t->shape + 2 - front, t->shape + 1 - front,
+		(size_t)(t->ndim - 1 + front) * sizeof(*t->shape));
+	t->shape[1 - front] = 1;
 	t->ndim++;
 	return 0;
 }

@@ -15,7 +15,7 @@
  *		cached: prefills of requests that have a cached prefix. "result":
  *		the dtype that comes out, where it is not the definition's;
  *		"in_place": true, nothing does. "unsqueeze": [ARG...] have a
- *		dimension of one behind the first.
+ *		dimension of one behind the first, "batch": before it.
  *
  * Axes and integer inputs have the same names in all of the catalogue, and so
  * the same meaning: batch_size counts requests, num_tokens tokens, kv_indptr
