@@ -72,6 +72,11 @@ void bug_at(const char *file, int line, const char *fmt, ...)
 void *xmalloc(size_t n);
 void *xcalloc(size_t n, size_t size);
 void *xrealloc(void *p, size_t n);
+/*
+ * Room for one more after the n elements of v, which grows by this alone (v is
+ * NULL while n is 0): moved when n is 0, and doubled at powers of two from 8.
+ */
+void *xroom(void *v, size_t n, size_t size);
 char *xstrdup(const char *s);
 char *xstrndup(const char *s, size_t n);
 

@@ -51,9 +51,7 @@ void check_warn(struct check *c, const char *fmt, ...)
 
 void check_note(struct check_seen *s, const char *text, size_t line)
 {
-	/* doubled at powers of two */
-	if (!(s->n & (s->n - 1)))
-		s->v = xrealloc(s->v, (s->n ? s->n * 2 : 1) * sizeof(*s->v));
+	s->v = xroom(s->v, s->n, sizeof(*s->v));
 	if (!s->n)
 		s->text = (struct strbuf)STRBUF_INIT;
 	s->v[s->n].at = s->text.len;

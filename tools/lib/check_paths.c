@@ -76,10 +76,13 @@ static int by_text(const void *a, const void *b)
 
 static void add_name(char ***v, size_t *n, const char *name)
 {
-	/* doubled at powers of two */
-	if (!(*n & (*n - 1)))
-		*v = xrealloc(*v, (*n ? *n * 2 : 1) * sizeof(**v));
+	*v = xroom(*v, *n, sizeof(**v));
 	(*v)[(*n)++] = xstrdup(name);
+}
+
+static void unlisted(struct folder *f, int error)
+{
+	check_error(&f->c, "the folder cannot be listed: %s", strerror(error));
 }
 
 static void list_one(void *data, size_t i, struct reader *r)
@@ -93,7 +96,9 @@ static void list_one(void *data, size_t i, struct reader *r)
 
 	(void)r;
 	if (!dir) {
-		f->error = errno;
+		/* a part of a dataset that is not there is none */
+		if (i || errno != ENOENT)
+			unlisted(f, errno);
 		if (fd >= 0)
 			close(fd);
 		return;
@@ -106,7 +111,8 @@ static void list_one(void *data, size_t i, struct reader *r)
 		else
 			add_name(&f->files, &f->nfiles, e->d_name);
 	}
-	f->error = errno;
+	if (errno)
+		unlisted(f, errno);
 	closedir(dir);
 	if (f->nfiles)
 		qsort(f->files, f->nfiles, sizeof(*f->files), by_text);
@@ -118,9 +124,7 @@ static void add_folder(struct folders *fs, char *rel)
 {
 	struct folder *f;
 
-	if (!(fs->n & (fs->n - 1)))
-		fs->v = xrealloc(fs->v, (fs->n ? fs->n * 2 : 1) *
-				 sizeof(*fs->v));
+	fs->v = xroom(fs->v, fs->n, sizeof(*fs->v));
 	f = &fs->v[fs->n++];
 	*f = (struct folder){ .rel = rel, .c = *fs->base };
 	f->c.file = rel;
@@ -139,19 +143,12 @@ void folders_list(struct folders *fs, const char *top)
 			each(fs, from, to, list_one);
 		for (i = from; i < to; i++) {
 			if (level == MAX_LEVELS)
-				fs->v[i].error = ELOOP;
+				unlisted(&fs->v[i], ELOOP);
 			for (k = 0; k < fs->v[i].nfolders; k++)
 				add_folder(fs, strbuf_text("%s/%s",
 					fs->v[i].rel, fs->v[i].folders[k]));
 		}
 	}
-	/* a part of a dataset that is not there is none */
-	if (fs->v[0].error == ENOENT)
-		fs->v[0].error = 0;
-	for (i = 0; i < fs->n; i++)
-		if (fs->v[i].error)
-			check_error(&fs->v[i].c, "the folder cannot be listed:"
-				    " %s", strerror(fs->v[i].error));
 }
 
 struct each_folder {

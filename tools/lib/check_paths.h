@@ -38,7 +38,6 @@ struct folder {
 	char *rel;
 	char **files, **folders;
 	size_t nfiles, nfolders;
-	int error;
 	struct check c;
 };
 

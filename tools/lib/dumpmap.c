@@ -280,7 +280,7 @@ static int take_part(struct dump_mapping *x, const char *where,
 }
 
 /* The first two dimensions of what the template calls flat, as one; then transposed. */
-static int flatten(struct dump_mapping *x, const char *where,
+static int reshape(struct dump_mapping *x, const char *where,
 		   const json_t *spec, struct st_tensor *t)
 {
 	size_t rank = json_array_size(json_object_get(spec, "shape"));
@@ -341,7 +341,7 @@ static int take_input(struct dump_mapping *x, const char *name, const json_t *sp
 	}
 	if (v.kind == DUMP_TENSOR &&
 	    ((strchr(where, '[') && take_part(x, where, name, spec, &v.t)) ||
-	     flatten(x, where, spec, &v.t)))
+	     reshape(x, where, spec, &v.t)))
 		return -1;
 	if (v.kind == DUMP_TENSOR)
 		return take_tensor(x, where, name, spec, &v, at);

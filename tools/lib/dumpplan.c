@@ -33,10 +33,7 @@ void dump_plans_add(struct dump_plans *ps, const struct dump_call *call,
 			drop(ps, i);
 	ps->v = xrealloc(ps->v, (ps->n + 1) * sizeof(*ps->v));
 	ps->v[ps->n++] = p;
-	/* doubled at powers of two */
-	if (!(ps->nall & (ps->nall - 1)))
-		ps->all = xrealloc(ps->all, (ps->nall ? ps->nall * 2 : 1) *
-				   sizeof(*ps->all));
+	ps->all = xroom(ps->all, ps->nall, sizeof(*ps->all));
 	ps->all[ps->nall].call = call;
 	ps->all[ps->nall].self = xstrdup(p.self);
 	ps->all[ps->nall++].at = -1;
@@ -145,7 +142,6 @@ static void read_session(struct dump_plans *ps)
 		if (dir && !strmap_get(&ps->order, dir))
 			strmap_set(&ps->order, xstrdup(dir), (void *)place);
 	}
-	ps->have_order = ps->order.n > 0;
 	free(line);
 	jdoc_release(&doc);
 	strbuf_release(&no);
@@ -160,7 +156,7 @@ static int64_t recorded(struct dump_plans *ps, const char *folder)
 {
 	int64_t t;
 
-	if (ps->have_order)
+	if (ps->order.n)
 		return (int64_t)(uintptr_t)strmap_get(&ps->order, folder);
 	t = written(ps->dirfd, folder);
 	return t % 1000000000 ? t : 0;	/* whole seconds: of a copy */

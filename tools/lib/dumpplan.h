@@ -43,7 +43,7 @@ struct dump_plans {
 	size_t nall;
 	struct dump_plan replayed;	/* the last that a replay asked for */
 	struct strmap order;		/* folder -> its place in session.jsonl */
-	bool have_order, asked_order;
+	bool asked_order;
 };
 
 /* Takes the dump; what is no longer in force is dropped. */

@@ -211,7 +211,6 @@ static int take_session(struct spool *s, struct strbuf *err)
 static const char *call_of(const char *path, struct dump_name *name)
 {
 	const char *p = path + strlen(path), *flush;
-	struct dump_name own;
 	char *folder;
 	bool is;
 
@@ -228,8 +227,7 @@ static const char *call_of(const char *path, struct dump_name *name)
 	for (p = flush - 1; p > path && p[-1] != '/'; p--)
 		;
 	folder = xstrndup(p, (size_t)(flush - 1 - p));
-	is = dump_name_parse(&own, folder);
-	*name = own;
+	is = dump_name_parse(name, folder);
 	free(folder);
 	return is ? p : NULL;
 }

@@ -477,7 +477,6 @@ const struct jval *jdoc_copy(struct jdoc *d, const json_t *j)
 
 	if (!s)
 		BUG("a document that cannot be written");
-	drop_older(d);
 	v = jdoc_parse(d, s, strlen(s), "the copy", &no);
 	if (!v)
 		BUG("a document that cannot be read again: %s", no.buf);

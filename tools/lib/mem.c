@@ -36,6 +36,13 @@ void *xrealloc(void *p, size_t n)
 	return checked(realloc(p, n ? n : 1));
 }
 
+void *xroom(void *v, size_t n, size_t size)
+{
+	if (n < 8 ? n : n & (n - 1))
+		return v;
+	return xrealloc(v, st_mult(n < 8 ? 8 : st_mult(n, 2), size));
+}
+
 char *xstrndup(const char *s, size_t n)
 {
 	char *p = xmalloc(st_add(n, 1));

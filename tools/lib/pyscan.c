@@ -25,15 +25,7 @@ struct scan {
 	uint32_t fixed_line;	/* in an f-string: report this line */
 };
 
-/* Room for one more at the end of a growing array; doubles at powers of 2. */
-static void *room(void *v, size_t n, size_t size)
-{
-	if (n < 8 ? n : n & (n - 1))
-		return v;
-	return xrealloc(v, st_mult(n < 8 ? 8 : n * 2, size));
-}
-
-#define PUSH(arr, n) ((arr) = room((arr), (n), sizeof(*(arr))), &(arr)[(n)++])
+#define PUSH(arr, n) ((arr) = xroom((arr), (n), sizeof(*(arr))), &(arr)[(n)++])
 
 static void run(struct scan *sc);
 

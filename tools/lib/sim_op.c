@@ -160,8 +160,11 @@ static int tensor_of(struct sim_op *op, const char *input, bool pair,
 	return 0;
 }
 
-/* A dimension of one behind the first or before it, where the engine has it. */
-static int unsqueeze(const struct sim_op *op, const char *arg,
+/*
+ * As the engine passes it: the last two dimensions exchanged, a dimension of
+ * one behind the first or before it.
+ */
+static int as_called(const struct sim_op *op, const char *arg,
 		     struct sim_tensor *t, struct strbuf *err)
 {
 	bool front = json_array_has(json_object_get(op->sim, "batch"), arg);
@@ -224,7 +227,7 @@ static int fill(struct sim_op *op, const struct sim_source_arg *a, struct sim_ar
 		if (!ret)
 			out->t[0].shape[out->t[0].ndim - 1] +=
 				out->t[1].shape[out->t[1].ndim - 1];
-		return ret ? ret : unsqueeze(op, a->name, &out->t[0], err);
+		return ret ? ret : as_called(op, a->name, &out->t[0], err);
 	}
 	dtype = json_get_str(sim_input(op->t, a->input[0]), "dtype");
 	if (json_is_null(json_object_get(sim_input(op->t, a->input[0]),
@@ -242,7 +245,7 @@ static int fill(struct sim_op *op, const struct sim_source_arg *a, struct sim_ar
 		for (i = 0; i < op->rows.n; i++)
 			(*keep)[i] = op->rows.row[i]->had +
 				op->rows.row[i]->fresh;
-	return ret ? ret : unsqueeze(op, a->name, &out->t[0], err);
+	return ret ? ret : as_called(op, a->name, &out->t[0], err);
 }
 
 static int outputs_of(struct sim_op *op, struct sim_tensor out[2],
