@@ -79,6 +79,19 @@ static __device__ __forceinline__ float warp_max(float x)
 	return x;
 }
 
+/* Of four neighbouring lanes: they share the rows of a matrix fragment. */
+static __device__ __forceinline__ float quad_sum(float x)
+{
+	x += __shfl_xor_sync(~0u, x, 1);
+	return x + __shfl_xor_sync(~0u, x, 2);
+}
+
+static __device__ __forceinline__ float quad_max(float x)
+{
+	x = fmaxf(x, __shfl_xor_sync(~0u, x, 1));
+	return fmaxf(x, __shfl_xor_sync(~0u, x, 2));
+}
+
 /* Every thread gets the sum of the block's. */
 template <int THREADS>
 static __device__ __forceinline__ float block_sum(float x)

@@ -24,11 +24,12 @@ struct decode_shape {
 	static constexpr int row = D * 2, chunks = row / 16;
 	static constexpr int q_bytes = (GB + 1) * row;		/* and a row of zeros */
 	static constexpr int stage = 2 * tile * row + q_bytes;
-	static constexpr int merge = warps * GB * (D + 2) * 4;
+	/* what a warp or block has of a pair, in floats: rows of D, the maximum and the sum; banks apart */
+	static constexpr int part_row = D + 8, partial = GB * part_row;
+	static constexpr int merge = warps * partial * 4;
 	static constexpr int stages = D <= 128 ? 3 : 2;
 	static constexpr int smem = stages * stage + merge;
 	static constexpr int per_sm = 2 * (smem + 1024) <= 227 * 1024 ? 2 : 1;
-	static constexpr int partial = GB * (D + 2);		/* floats */
 	static_assert(D % 64 == 0 && D <= 256, "head_dim 64, 128, 192 or 256");
 	static_assert(smem <= 163 * 1024, "sm_80 has that much shared memory");
 	static_assert(G % GB == 0, "groups of up to 16, or multiples of 16");
@@ -183,8 +184,7 @@ static __device__ void decode_tile(decode_state &s, uint32_t k, uint32_t v, int 
 		float m = fmaxf(fmaxf(p[0][h * 2], p[0][h * 2 + 1]),
 				fmaxf(p[1][h * 2], p[1][h * 2 + 1])), keep, sum = 0;
 
-		m = fmaxf(m, __shfl_xor_sync(~0u, m, 1));
-		m = fmaxf(m, __shfl_xor_sync(~0u, m, 2));
+		m = quad_max(m);
 		m = fmaxf(m, s.m[h]);
 		keep = m == -INFINITY ? 1 : exp2f(s.m[h] - m);
 		#pragma unroll
@@ -216,7 +216,7 @@ static __device__ void decode_tile(decode_state &s, uint32_t k, uint32_t v, int 
 	}
 }
 
-/* The warps' parts to shared memory: [warp][head][D + 2], the sums at the end of a row. */
+/* This warp's part to shared memory. */
 static __device__ void decode_put(decode_state &s, float *merge)
 {
 	using S = decode_shape;
@@ -226,128 +226,109 @@ static __device__ void decode_put(decode_state &s, float *merge)
 	for (int h = 0; h < 2; h++) {
 		int r = lane / 4 + h * 8;
 		float l = s.l[h];
-		float *to = merge + (warp * S::GB + r) * (S::D + 2);
+		float *to = merge + warp * S::partial + r * S::part_row;
 
-		l += __shfl_xor_sync(~0u, l, 1);
-		l += __shfl_xor_sync(~0u, l, 2);
+		l = quad_sum(l);
 		if (r >= S::GB)
 			continue;
 		#pragma unroll
-		for (int i = 0; i < S::D / 8; i++) {
-			to[i * 8 + lane % 4 * 2] = s.o[i][h * 2];
-			to[i * 8 + lane % 4 * 2 + 1] = s.o[i][h * 2 + 1];
-		}
-		if (lane % 4 == 0) {
-			to[S::D] = s.m[h];
-			to[S::D + 1] = l;
-		}
+		for (int i = 0; i < S::D / 8; i++)
+			*(float2 *)(to + i * 8 + lane % 4 * 2) = make_float2(s.o[i][h * 2], s.o[i][h * 2 + 1]);
+		if (lane % 4 == 0)
+			*(float2 *)(to + S::D) = make_float2(s.m[h], l);
 	}
 }
 
 /*
- * n parts of a pair, `from(i)` each, merged: to the outputs, or as one part. First the
- * weight of each part, then sums whose loads do not wait for each other.
+ * n parts of a pair, `from(i)` each, merged: to the outputs, or as one part. A thread has 4 columns of a row;
+ * few loads wait for another: the maxima and sums of up to 32 parts at once, then their rows.
  */
 template <typename F>
 static __device__ void decode_merge(const decode_args &a, int n, F from, int b, int pair,
 				    float *part)
 {
 	using S = decode_shape;
-	constexpr int most = 64;
-	__shared__ float weight[most][S::GB], top[S::GB], sum[S::GB];
+	constexpr int most = 32, cols = S::D / 4, items = (S::GB * cols + S::threads - 1) / S::threads;
+	__shared__ float2 ends[most][S::GB];
 	int64_t head = (int64_t)b * AX_num_qo_heads + pair / S::HB * S::G + pair % S::HB * 16;
-	constexpr int items = (S::GB * (S::D / 2) + S::threads - 1) / S::threads;
-	float x[items], y[items];
+	float4 x[items];
+	float top[items], sum[items];
 
 	#pragma unroll
-	for (int j = 0; j < items; j++)
-		x[j] = y[j] = 0;
-	if (threadIdx.x < S::GB) {
-		top[threadIdx.x] = -INFINITY;
-		sum[threadIdx.x] = 0;
+	for (int j = 0; j < items; j++) {
+		x[j] = make_float4(0, 0, 0, 0);
+		top[j] = -INFINITY;
+		sum[j] = 0;
 	}
 	for (int first = 0; first < n; first += most) {
 		int count = min(n - first, most);
 
 		__syncthreads();
 		for (int i = threadIdx.x; i < count * S::GB; i += S::threads)
-			weight[i / S::GB][i % S::GB] = from(first + i / S::GB)[i % S::GB * (S::D + 2) + S::D];
-		__syncthreads();
-		/* what there was so far shrinks by the change of the maximum */
-		float keep[items];
-		#pragma unroll
-		for (int j = 0; j < items; j++) {
-			int r = (threadIdx.x + j * S::threads) / (S::D / 2);
-			float m = r < S::GB ? top[r] : 0, was = m;
-
-			for (int i = 0; i < count && r < S::GB; i++)
-				m = fmaxf(m, weight[i][r]);
-			keep[j] = m == -INFINITY ? 1 : exp2f(was - m);
-		}
-		__syncthreads();
-		if (threadIdx.x < S::GB) {
-			float m = top[threadIdx.x], was = m, l;
-
-			for (int i = 0; i < count; i++)
-				m = fmaxf(m, weight[i][threadIdx.x]);
-			l = sum[threadIdx.x] * (m == -INFINITY ? 1 : exp2f(was - m));
-			#pragma unroll 4
-			for (int i = 0; i < count; i++) {
-				float w = m == -INFINITY ? 0 : exp2f(weight[i][threadIdx.x] - m);
-
-				l += w * from(first + i)[threadIdx.x * (S::D + 2) + S::D + 1];
-				weight[i][threadIdx.x] = w;
-			}
-			top[threadIdx.x] = m;
-			sum[threadIdx.x] = l;
-		}
+			ends[i / S::GB][i % S::GB] =
+				*(const float2 *)(from(first + i / S::GB) + i % S::GB * S::part_row + S::D);
 		__syncthreads();
 		#pragma unroll
 		for (int j = 0; j < items; j++) {
-			int at = threadIdx.x + j * S::threads, r = at / (S::D / 2), d = at % (S::D / 2) * 2;
+			int at = threadIdx.x + j * S::threads, r = at / cols;
+			float m = top[j], keep;
 
 			if (r >= S::GB)
 				continue;
-			x[j] *= keep[j];
-			y[j] *= keep[j];
-			#pragma unroll 8
+			for (int i = 0; i < count; i++)
+				m = fmaxf(m, ends[i][r].x);
+			/* what there was so far shrinks by the change of the maximum */
+			keep = m == -INFINITY ? 1 : exp2f(top[j] - m);
+			x[j] = make_float4(x[j].x * keep, x[j].y * keep, x[j].z * keep, x[j].w * keep);
+			sum[j] *= keep;
+			top[j] = m;
+			#pragma unroll 16
 			for (int i = 0; i < count; i++) {
-				float2 v = *(const float2 *)(from(first + i) + r * (S::D + 2) + d);
+				float4 v = *(const float4 *)(from(first + i) + r * S::part_row + at % cols * 4);
+				float w = m == -INFINITY ? 0 : exp2f(ends[i][r].x - m);
 
-				x[j] += weight[i][r] * v.x;
-				y[j] += weight[i][r] * v.y;
+				x[j].x += w * v.x;
+				x[j].y += w * v.y;
+				x[j].z += w * v.z;
+				x[j].w += w * v.w;
+				sum[j] += w * ends[i][r].y;
 			}
 		}
 	}
 	#pragma unroll
 	for (int j = 0; j < items; j++) {
-		int at = threadIdx.x + j * S::threads, r = at / (S::D / 2), d = at % (S::D / 2) * 2;
-		float inv, l;
+		int at = threadIdx.x + j * S::threads, r = at / cols, d = at % cols * 4;
+		float l = sum[j], inv = l > 0 ? 1 / l : 0;
 
 		if (r >= S::GB)
 			continue;
-		l = sum[r];
 		if (part) {
-			float *to = part + r * (S::D + 2);
-
-			*(float2 *)(to + d) = make_float2(x[j], y[j]);
+			*(float4 *)(part + r * S::part_row + d) = x[j];
 			if (d == 0)
-				*(float2 *)(to + S::D) = make_float2(top[r], l);
+				*(float2 *)(part + r * S::part_row + S::D) = make_float2(top[j], l);
 			continue;
 		}
-		inv = l > 0 ? 1 / l : 0;
-		*(uint32_t *)(a.out + (head + r) * S::D + d) = pack2<TYPE_q>(x[j] * inv, y[j] * inv);
+		*(uint2 *)(a.out + (head + r) * S::D + d) =
+			make_uint2(pack2<TYPE_q>(x[j].x * inv, x[j].y * inv),
+				   pack2<TYPE_q>(x[j].z * inv, x[j].w * inv));
 		if (d == 0)
-			a.lse[head + r] = l > 0 ? top[r] + log2f(l) : -INFINITY;
+			a.lse[head + r] = l > 0 ? top[j] + log2f(l) : -INFINITY;
 	}
 }
+
+/* A pair that a block shares with others: its first one, or its last. */
+struct decode_shared {
+	int b, pair;
+	int64_t from;		/* the first of its blocks */
+	int blocks;		/* 0: there is none */
+};
 
 static __global__ void __launch_bounds__(decode_shape::threads, decode_shape::per_sm)
 decode_kernel(decode_args a)
 {
 	using S = decode_shape;
 	extern __shared__ __align__(128) char smem[];
-	__shared__ int last;
+	__shared__ bool last[2];
 	float *merge = (float *)(smem + S::stages * S::stage);
 	auto units = [&](int b) -> int64_t {
 		return (int64_t)((decode_len(a, b) + S::tile - 1) / S::tile) * S::pairs;
@@ -356,8 +337,11 @@ decode_kernel(decode_args a)
 	decode_cursor put, get;
 	decode_rows rows;
 	decode_state s;
+	struct decode_shared shared[2];
 	uint32_t base = smem_at(smem);
 	int stage = 0;
+
+	shared[0].blocks = shared[1].blocks = 0;
 
 	/* requests without a token */
 	for (int i = blockIdx.x; i < a.batch; i += gridDim.x) {
@@ -413,36 +397,48 @@ decode_kernel(decode_args a)
 		/* the end of a pair, or of this block's run */
 		int64_t start = mine.to - get.left - get.t;	/* the pair's first tile */
 		int64_t c0 = units_block(mine, start), c1 = units_block(mine, start + get.tiles - 1);
-		int b = get.b, pair = get.pair;
 		auto warps = [&](int i) { return merge + i * S::partial; };
-		auto blocks = [&](int i) {
-			return a.partial + ((c0 + i) * 2 + (i == 0)) * (int64_t)S::partial;
-		};
 
 		decode_put(s, merge);
-		__syncthreads();
 		if (c0 == c1) {
-			decode_merge(a, S::warps, warps, b, pair, nullptr);
+			decode_merge(a, S::warps, warps, get.b, get.pair, nullptr);
 		} else {
-			int *arrived = a.arrived + b * S::pairs + pair;
+			bool opens = blockIdx.x == c0;	/* then it is the last of this block's run */
+			struct decode_shared now = { get.b, get.pair, c0, (int)(c1 - c0) + 1 };
 
-			decode_merge(a, S::warps, warps, b, pair, a.partial +
-				((int64_t)blockIdx.x * 2 + (blockIdx.x == c0)) * S::partial);
-			__threadfence();
-			__syncthreads();
-			if (threadIdx.x == 0)
-				last = atomicAdd(arrived, 1) == (int)(c1 - c0);
-			__syncthreads();
-			if (last) {
-				__threadfence();
-				decode_merge(a, (int)(c1 - c0) + 1, blocks, b, pair, nullptr);
-				if (threadIdx.x == 0)
-					*arrived = 0;
-			}
+			shared[0] = opens ? shared[0] : now;
+			shared[1] = opens ? now : shared[1];
+			decode_merge(a, S::warps, warps, get.b, get.pair,
+				     a.partial + ((int64_t)blockIdx.x * 2 + opens) * S::partial);
 		}
 		__syncthreads();
 		decode_next(a, get);
 		fresh = true;
+	}
+	if (!shared[0].blocks && !shared[1].blocks)
+		return;
+	__threadfence();
+	__syncthreads();
+	if (threadIdx.x < 2) {
+		struct decode_shared now = threadIdx.x ? shared[1] : shared[0];
+
+		last[threadIdx.x] = now.blocks &&
+			atomicAdd(a.arrived + now.b * S::pairs + now.pair, 1) == now.blocks - 1;
+	}
+	__syncthreads();
+	#pragma unroll
+	for (int k = 0; k < 2; k++) {
+		const struct decode_shared &now = shared[k];
+		auto blocks = [&](int i) {
+			return a.partial + ((now.from + i) * 2 + (i == 0)) * (int64_t)S::partial;
+		};
+
+		if (!last[k])
+			continue;
+		__threadfence();
+		decode_merge(a, now.blocks, blocks, now.b, now.pair, nullptr);
+		if (threadIdx.x == 0)
+			a.arrived[now.b * S::pairs + now.pair] = 0;
 	}
 }
 

@@ -196,8 +196,7 @@ mla_kernel(mla_args a, M m)
 		for (int h = 0; h < 2; h++) {
 			float v = fmaxf(s[h * 2], s[h * 2 + 1]);
 
-			v = fmaxf(v, __shfl_xor_sync(~0u, v, 1));
-			v = fmaxf(v, __shfl_xor_sync(~0u, v, 2));
+			v = quad_max(v);
 			if (lane % 4 == 0)
 				wmax[(lane / 4 + h * 8) * S::warps + warp] = v;
 		}
@@ -253,8 +252,7 @@ mla_kernel(mla_args a, M m)
 		for (int h = 0; h < 2; h++) {
 			float v = l[h];
 
-			v += __shfl_xor_sync(~0u, v, 1);
-			v += __shfl_xor_sync(~0u, v, 2);
+			v = quad_sum(v);
 			if (lane % 4 == 0)
 				wsum[(lane / 4 + h * 8) * S::warps + warp] = v;
 		}

@@ -138,8 +138,7 @@ prefill_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int 
 						s[j][n][h * 2 + e] = x;
 						top = fmaxf(top, x);
 					}
-				top = fmaxf(top, __shfl_xor_sync(~0u, top, 1));
-				top = fmaxf(top, __shfl_xor_sync(~0u, top, 2));
+				top = quad_max(top);
 				keep = top == -INFINITY ? 1 : exp2f(mx[j][h] - top);
 				#pragma unroll
 				for (int n = 0; n < S::tile / 8; n++)
@@ -191,8 +190,7 @@ prefill_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int 
 			float sum = l[j][h], inv;
 			int64_t at = (int64_t)(q_from + row / S::G) * HQ + head * S::G + row % S::G;
 
-			sum += __shfl_xor_sync(~0u, sum, 1);
-			sum += __shfl_xor_sync(~0u, sum, 2);
+			sum = quad_sum(sum);
 			inv = sum > 0 ? 1 / sum : 0;
 			if (row >= q_len * S::G)
 				continue;
