@@ -6,6 +6,30 @@
 
 #include "work.cuh"
 
+/*
+ * Whether this device runs a kernel for sm_90a with so much shared memory; it is let have it. Compiled for
+ * sm_90 and not for sm_90a, such a kernel has no body, hence no barriers in shared memory.
+ */
+static inline bool hopper_able(const void *kernel, int smem)
+{
+	cudaFuncAttributes has;
+	int dev = 0, major = 0;
+	bool able;
+
+	cudaGetDevice(&dev);
+	cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, dev);
+	able = major == 9 && !cudaFuncGetAttributes(&has, kernel) && has.sharedSizeBytes > 0 &&
+		!cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, smem);
+	cudaGetLastError();
+	return able;
+}
+
+/* What the copying warpgroup tells the others of a unit: rows of a request, and its KV head if not all are one. */
+struct hopper_unit {
+	int q_from, q_len, head, first, shift, seen;
+	int tiles;	/* of keys; -1: there are no more units */
+};
+
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
 static __device__ __forceinline__ void bar_init(uint32_t bar, int count)
@@ -25,6 +49,16 @@ static __device__ __forceinline__ void bar_wait(uint32_t bar, int phase)
 		     "@p bra done;\nbra again;\ndone:\n}" :: "r"(bar), "r"(phase) : "memory");
 }
 
+/*
+ * Arrives when this thread's copies (cp.async) so far are there; it does not wait. Who waits for the barrier may
+ * give them to wgmma: no fence of proxies stands between the two, as in CUTLASS's own main loops over
+ * cp.async (sm90_mma_multistage_gmma_ss_warpspecialized.hpp). One costs some hundred cycles of the tensor cores a tile.
+ */
+static __device__ __forceinline__ void bar_arrive_copied(uint32_t bar)
+{
+	asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" :: "r"(bar) : "memory");
+}
+
 static __device__ __forceinline__ void bar_arrive_if(uint32_t bar, bool yes)
 {
 	asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %1, 0;\n@p mbarrier.arrive.shared::cta.b64 _, [%0];\n}" ::
@@ -35,6 +69,17 @@ static __device__ __forceinline__ void bar_arrive_if(uint32_t bar, bool yes)
 static __device__ __forceinline__ void proxy_fence(void)
 {
 	asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
+/* Named barriers of the first `threads` that come, 1 to 15: wait there, or only be counted. */
+static __device__ __forceinline__ void group_sync(int name, int threads)
+{
+	asm volatile("bar.sync %0, %1;" :: "r"(name), "r"(threads) : "memory");
+}
+
+static __device__ __forceinline__ void group_arrive(int name, int threads)
+{
+	asm volatile("bar.arrive %0, %1;" :: "r"(name), "r"(threads) : "memory");
 }
 
 static __device__ __forceinline__ void wg_fence(void)

@@ -2,10 +2,19 @@
  * mla_prefill_sm90.cuh - latent attention of a prefill on Hopper, by wgmma.
  *
  * All heads read the same keys, so the tokens' heads are rows one after another, 64 of them a block. Three
- * warpgroups: one copies tiles of 64 tokens, the others have 32 tokens of a tile each for
- * the logits and 256 columns each of the output. They tell each other the rows' maxima, and leave the
- * weights where the tile's positional keys were, which nobody needs any more. While a tile is worked on, the
- * next is copied; tiles go from the last to the first, as in prefill_sm90.cuh.
+ * warpgroups: one copies tiles of 64 tokens, the others take turns with the tiles' logits and weights
+ * and have half of the output's columns each; so both multiply the weights of every tile.
+ * A tile's products are 1,152 cycles of the tensor cores for the logits and 1,024 for the output:
+ *
+ *	even tiles' group	logits of t	weights of t	output of t		output of t + 1
+ *	odd tiles' group			logits of t + 1	output of t
+ *							and weights of t + 1	output of t + 1
+ *
+ * so that the weights always fall beside products. (Halves of a tile's logits for each would read the queries twice:
+ * products of 32 columns wait for shared memory.) The weights are left where the tile's positional keys were,
+ * which nobody needs any more. Each half of a tile is copied anew as soon as its group has read it, since the second
+ * limit is the L2 cache: 74 KB for each tile. Tiles go from the last to the first; blocks stay and draw units
+ * by tickets, as in prefill_sm90.cuh.
  */
 #pragma once
 
@@ -13,8 +22,12 @@
 #include "mla_prefill.cuh"
 #include "prefill.cuh"
 
+#include <algorithm>
+#include <type_traits>
+
 struct latent_shape {
 	static constexpr int H = AX_num_qo_heads, rows = 64, tile = 64, panels = 9, stages = 2, threads = 384;
+	static constexpr int steps = 4;		/* of a tile's copies, two panels each, with the last one more */
 	static constexpr int panel = 64 * 128, kv_bytes = panels * panel;	/* 64 columns of 64 rows */
 	static constexpr int smem = (1 + stages) * kv_bytes + 1024;
 	static constexpr bool fits = AX_head_dim_ckv == 512 && AX_head_dim_kpe == 64;
@@ -24,219 +37,370 @@ struct latent_shape {
 
 #define WG_D128(d) WG_D64(d), WG_D16(d, 64), WG_D16(d, 80), WG_D16(d, 96), WG_D16(d, 112)
 
-/* d[64][32] = or += a b, both in shared memory, columns along K. */
+/* d[64][64] = or += a b, both in shared memory, columns along K. */
 static __device__ __forceinline__ void latent_qk(float *d, uint64_t a, uint64_t b, int add)
 {
-	asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %18, 0;\n"
-		     "wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 "
-		     "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15}, %16, %17, p, 1, 1, 0, 0;\n}"
-		     : WG_D16(d, 0) : "l"(a), "l"(b), "r"(add));
+	asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %34, 0;\n"
+		     "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 "
+		     "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,"
+		     "%26,%27,%28,%29,%30,%31}, %32, %33, p, 1, 1, 0, 0;\n}"
+		     : WG_D16(d, 0), WG_D16(d, 16) : "l"(a), "l"(b), "r"(add));
 }
 
-/* d[64][256] += a b, both in shared memory, b with its rows along K. */
+#define WG_REGS128 "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25," \
+	"%26,%27,%28,%29,%30,%31,%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48," \
+	"%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63,%64,%65,%66,%67,%68,%69,%70,%71," \
+	"%72,%73,%74,%75,%76,%77,%78,%79,%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94," \
+	"%95,%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111,%112,%113," \
+	"%114,%115,%116,%117,%118,%119,%120,%121,%122,%123,%124,%125,%126,%127}"
+
+/* d[64][256] += a b, b in shared memory with its rows along K, a there too or in registers. */
 static __device__ __forceinline__ void latent_pv(float *d, uint64_t a, uint64_t b)
 {
-	asm volatile("wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 "
-		     "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,"
-		     "%26,%27,%28,%29,%30,%31,%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,"
-		     "%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63,%64,%65,%66,%67,%68,%69,%70,%71,"
-		     "%72,%73,%74,%75,%76,%77,%78,%79,%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,"
-		     "%95,%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111,%112,%113,"
-		     "%114,%115,%116,%117,%118,%119,%120,%121,%122,%123,%124,%125,%126,%127}, %128, %129, 1, 1, 1, 0, 1;"
-		     : WG_D128(d) : "l"(a), "l"(b));
+	asm volatile("wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 " WG_REGS128
+		     ", %128, %129, 1, 1, 1, 0, 1;" : WG_D128(d) : "l"(a), "l"(b));
+}
+
+static __device__ __forceinline__ void latent_pv(float *d, const uint32_t *a, uint64_t b)
+{
+	asm volatile("wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 " WG_REGS128
+		     ", {%128,%129,%130,%131}, %132, 1, 1, 1, 1;" : WG_D128(d) :
+		     "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
 }
 
 #endif
 
 template <typename M>
-static __global__ void __launch_bounds__(384, 1) latent_kernel(mla_args a, M m, int batch)
+static __global__ void __launch_bounds__(384, 1)
+latent_kernel(mla_args a, M m, int batch, unsigned *tickets)
 {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 	using S = latent_shape;
+	enum { BOTH = 1, TURN, READY, COPIERS = 5 };	/* named barriers: READY and the next, of even and odd tiles */
 	extern __shared__ char raw[];
-	__shared__ __align__(8) uint64_t bars[2 * S::stages];
-	__shared__ float told[2][S::rows];	/* of each of the two warpgroups */
+	__shared__ __align__(8) uint64_t bars[S::stages * (S::steps + 2) + 2];
+	__shared__ struct hopper_unit told;
+	__shared__ unsigned ticket;
+	__shared__ float maxima[2][S::rows], sums[2][S::rows];
 	uint32_t qs = (smem_at(raw) + 1023) & ~1023u, ks = qs + S::kv_bytes, bar = smem_at(bars);
 	int group = __shfl_sync(~0u, threadIdx.x / 128, 0), lane = threadIdx.x % 32, warp = threadIdx.x % 128 / 32;
-	auto full = [&](int s) { return bar + s * 8; };
-	auto empty = [&](int s) { return bar + (S::stages + s) * 8; };
+	auto full = [&](int s, int step) { return bar + (s * S::steps + step) * 8; };
+	/* columns 0 to 255; the others */
+	auto empty = [&](int s, int half) { return bar + (S::stages * S::steps + s * 2 + half) * 8; };
+	uint32_t qfull = bar + S::stages * (S::steps + 2) * 8, qempty = qfull + 8;
+	/* of a step's panels the first. Odd tiles begin with the half that is free first. */
+	auto panel = [](int odd, int step) { return (odd * 4 + step * 2) % 8; };
 	auto units = [&](int b) -> int64_t {
 		return ((int64_t)(m.q_to(b) - m.q_from(b)) * S::H + S::rows - 1) / S::rows;
 	};
-	/* the last rows of a request see the most and come first */
-	struct run mine = units_run<S::threads>(batch, units, gridDim.x - 1 - blockIdx.x, gridDim.x);
+	int64_t total = units_run<S::threads>(batch, units, gridDim.x, gridDim.x).total;
 
-	if (mine.from >= mine.to)
-		return;
-	int b = mine.b, first = (int)mine.before * S::rows;
-	int q_from = m.q_from(b), q_len = m.q_to(b) - q_from, kv_len = m.kv_len(b), shift = kv_len - q_len;
-	int last_row = min(first + S::rows, q_len * S::H) - 1;
-	int seen = min(kv_len, last_row / S::H + shift + 1);
-	int tiles = seen > 0 ? (seen + S::tile - 1) / S::tile : 0;
-	int64_t row0 = (int64_t)q_from * S::H + first;
-
-	if (threadIdx.x < 2 * S::stages)
-		bar_init(bar + threadIdx.x * 8, threadIdx.x < S::stages ? 128 : 256);
-	/* all bring the queries */
-	for (int i = threadIdx.x; i < S::rows * S::panels * 8; i += S::threads) {
-		int c = i % 8, p = i / 8 % S::panels, r = i / 8 / S::panels;
-		bool there = first + r < q_len * S::H;
-		int64_t at = row0 + (there ? r : 0);
-		const ob_bfloat16 *from = p < 8 ? a.q_nope + at * 512 + p * 64 : a.q_pe + at * 64;
-
-		copy16(qs + p * S::panel + r * 128 + ((c ^ r) & 7) * 16, from + c * 8, there);
-	}
-	copy_commit();
-	copy_wait<0>();
-	proxy_fence();
+	if (threadIdx.x < S::stages * (S::steps + 2))
+		bar_init(bar + threadIdx.x * 8, 128);
+	if (threadIdx.x < 2)
+		bar_init(qfull + threadIdx.x * 8, threadIdx.x ? 256 : 129);
 	__syncthreads();
 	if (group == 0) {
 		asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
-		int c = threadIdx.x % 8, r0 = threadIdx.x / 8;
+		int c = threadIdx.x % 8, r0 = threadIdx.x / 8, turn = 0;
+		int count = 0;			/* tiles so far */
+		int b = batch;			/* the request of the unit, and the units before it */
+		int64_t low = total;
+		uint32_t swizzled = r0 * 128 + ((c ^ r0) & 7) * 16;
 
-		for (int t = 0; t < tiles; t++) {
-			int s = t % S::stages;
-			int64_t at[S::tile / 16];
+		/* as in hopper_kernel() */
+		for (int64_t u = total - 1 - blockIdx.x;; u = total - 1 - gridDim.x - ticket, turn++) {
+			struct hopper_unit w;
 
-			#pragma unroll
-			for (int i = 0; i < S::tile / 16; i++) {
-				int n = (tiles - 1 - t) * S::tile + r0 + i * 16;
-
-				at[i] = n < seen ? m.token(b, n) : -1;
+			group_sync(COPIERS, 128);
+			if (u < 0)
+				break;
+			if (threadIdx.x == 0)
+				ticket = atomicAdd(tickets, 1u);
+			while (u < low)
+				low -= units(--b);
+			w.head = 0;
+			w.first = (int)(u - low) * S::rows;
+			w.q_from = m.q_from(b);
+			w.q_len = m.q_to(b) - w.q_from;
+			int kv_len = m.kv_len(b), last_row = min(w.first + S::rows, w.q_len * S::H) - 1;
+			w.shift = kv_len - w.q_len;
+			w.seen = min(kv_len, last_row / S::H + w.shift + 1);
+			w.tiles = w.seen > 0 ? (w.seen + S::tile - 1) / S::tile : 0;
+			bar_wait(qempty, turn & 1 ^ 1);
+			if (threadIdx.x == 0) {
+				told = w;
+				bar_arrive(qfull);
 			}
-			bar_wait(empty(s), t / S::stages & 1 ^ 1);
-			#pragma unroll
-			for (int i = 0; i < S::tile / 16; i++) {
-				int r = r0 + i * 16;
-				int64_t n = at[i] < 0 ? 0 : at[i];
-				uint32_t to = ks + s * S::kv_bytes + r * 128 + ((c ^ r) & 7) * 16;
+			#pragma unroll 1
+			for (int i = 0; i < S::rows / 16; i++) {
+				int row = w.first + r0 + i * 16;
+				bool there = row < w.q_len * S::H;
+				int64_t at = (int64_t)w.q_from * S::H + (there ? row : 0);
 
 				#pragma unroll
-				for (int p = 0; p < 8; p++)
-					copy16(to + p * S::panel, a.ckv + n * 512 + p * 64 + c * 8, at[i] >= 0);
-				copy16(to + 8 * S::panel, a.kpe + n * 64 + c * 8, at[i] >= 0);
+				for (int p = 0; p < S::panels; p++)
+					copy16(qs + p * S::panel + i * 2048 + swizzled, (p < 8 ? a.q_nope + at * 512 +
+					       p * 64 : a.q_pe + at * 64) + c * 8, there);
 			}
-			copy_commit();
-			copy_wait<0>();
-			proxy_fence();
-			bar_arrive(full(s));
+			bar_arrive_copied(qfull);
+			for (int t = 0; t < w.tiles; t++, count++) {
+				int s = count % S::stages, phase = count / S::stages & 1;
+				int at[S::tile / 16];
+				auto copy = [&](int p, const ob_bfloat16 *from, int width) {
+					#pragma unroll
+					for (int i = 0; i < S::tile / 16; i++)
+						copy16(ks + s * S::kv_bytes + p * S::panel + i * 2048 + swizzled,
+						       from + (int64_t)max(at[i], 0) * width + c * 8, at[i] >= 0);
+				};
+
+				#pragma unroll
+				for (int i = 0; i < S::tile / 16; i++) {
+					int n = (w.tiles - 1 - t) * S::tile + r0 + i * 16;
+
+					at[i] = n < w.seen ? (int)m.token(b, n) : -1;
+				}
+				#pragma unroll
+				for (int step = 0; step < S::steps; step++) {
+					int p = panel(t % 2, step);
+
+					if (step % 2 == 0)
+						bar_wait(empty(s, p / 4), phase ^ 1);
+					copy(p, a.ckv + p * 64, 512);
+					copy(p + 1, a.ckv + (p + 1) * 64, 512);
+					/* where the weights were, which both have read by then */
+					if (step == S::steps - 1)
+						copy(8, a.kpe, 64);
+					bar_arrive_copied(full(s, step));
+				}
+			}
+			group_sync(COPIERS, 128);
 		}
+		copy_commit();
+		copy_wait<0>();
+		bar_wait(qempty, turn & 1 ^ 1);
+		if (threadIdx.x == 0) {
+			told.tiles = -1;
+			bar_arrive(qfull);
+			/* the last block leaves them as they were for the next call */
+			if (atomicAdd(tickets + 1, 1u) == gridDim.x - 1)
+				tickets[0] = tickets[1] = 0;
+		}
+		bar_arrive(qfull);
 		return;
 	}
 	asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
 	int half = group - 1, base = warp * 16 + lane / 4;	/* of this thread's two rows */
-	float o[128], s[16], mx[2] = { -INFINITY, -INFINITY }, l[2] = {}, keep[2];
-	auto both = [&]() { asm volatile("bar.sync 1, 256;" ::: "memory"); };
-	auto logits = [&](int t) {
-		uint32_t at = ks + t % S::stages * S::kv_bytes + half * 32 * 128;
+	float o[128], s[32], mx[2], l[2], keep[2] = { 1, 1 };
+	uint32_t p[16];
+	struct hopper_unit w;
+	int g = 0;		/* tiles before this unit */
+	auto stage = [&](int t) { return (g + t) % S::stages; };
+	/* two groups of products, so that half of them can be waited for */
+	auto logits = [&](int t, auto odd) {
+		uint32_t at = ks + stage(t) * S::kv_bytes;
+		auto columns = [&](int p, bool first) {
+			#pragma unroll
+			for (int i = 0; i < 4; i++)
+				latent_qk(s, wg_matrix(qs + p * S::panel + i * 32, 16),
+					  wg_matrix(at + p * S::panel + i * 32, 16), !first || i > 0);
+		};
 
 		#pragma unroll
-		for (int i = 0; i < S::panels * 4; i++)
-			latent_qk(s, wg_matrix(qs + i / 4 * S::panel + i % 4 * 32, 16),
-				  wg_matrix(at + i / 4 * S::panel + i % 4 * 32, 16), i > 0);
+		for (int step = 0; step < S::steps; step++) {
+			int p = panel(decltype(odd)::value, step);
+
+			bar_wait(full(stage(t), step), (g + t) / S::stages & 1);
+			wg_fence();
+			columns(p, step == 0);
+			columns(p + 1, false);
+			if (step == S::steps / 2 - 1)
+				wg_commit();
+		}
+		columns(8, false);
 		wg_commit();
 	};
+	auto value = [&](int t, int i) {
+		return wg_matrix(ks + stage(t) * S::kv_bytes + half * 4 * S::panel + i * 2048, S::panel);
+	};
+	/* of one's own tile, and of the other's */
 	auto values = [&](int t) {
-		uint32_t at = ks + t % S::stages * S::kv_bytes;
-
+		wg_fence();
 		#pragma unroll
 		for (int i = 0; i < S::tile / 16; i++)
-			latent_pv(o, wg_matrix(at + 8 * S::panel + i * 32, 16),
-				  wg_matrix(at + half * 4 * S::panel + i * 2048, S::panel));
+			latent_pv(o, p + i * 4, value(t, i));
 		wg_commit();
 	};
-	/* weights of the t-th tile from the end, by both; what there was so far is to shrink by keep */
-	auto softmax = [&](int t) {
-		uint32_t weights = ks + t % S::stages * S::kv_bytes + 8 * S::panel;
-		int from = (tiles - 1 - t) * S::tile + half * 32;
-		float top[2];
+	auto others = [&](int t) {
+		uint32_t weights = ks + stage(t) * S::kv_bytes + 8 * S::panel;
 
-		#pragma unroll
-		for (int h = 0; h < 2; h++) {
-			int limit = min(seen, (first + base + h * 8) / S::H + shift + 1) - from;
-
-			top[h] = mx[h];
-			#pragma unroll
-			for (int n = 0; n < 4; n++)
-				#pragma unroll
-				for (int e = 0; e < 2; e++) {
-					float &x = s[n * 4 + h * 2 + e];
-
-					if (n * 8 + lane % 4 * 2 + e >= limit)
-						x = -INFINITY;
-					top[h] = fmaxf(top[h], x);
-				}
-			top[h] = fmaxf(top[h], __shfl_xor_sync(~0u, top[h], 1));
-			top[h] = fmaxf(top[h], __shfl_xor_sync(~0u, top[h], 2));
-			if (lane % 4 == 0)
-				told[half][base + h * 8] = top[h];
-		}
-		both();		/* and the positional keys have been read */
-		#pragma unroll
-		for (int h = 0; h < 2; h++) {
-			float most = fmaxf(top[h], told[1 - half][base + h * 8]), by, sum = 0;
-			int r = base + h * 8;
-
-			keep[h] = most == mx[h] ? 1 : ex2((mx[h] - most) * a.scale);
-			by = most == -INFINITY ? 0 : most * a.scale;
-			#pragma unroll
-			for (int n = 0; n < 4; n++) {
-				float x = ex2(fmaf(s[n * 4 + h * 2], a.scale, -by));
-				float y = ex2(fmaf(s[n * 4 + h * 2 + 1], a.scale, -by));
-
-				sum += x + y;
-				asm volatile("st.shared.b32 [%0], %1;" :: "r"(weights + r * 128 +
-					     (((half * 4 + n) ^ r) & 7) * 16 + lane % 4 * 4),
-					     "r"(pack2<ob_bfloat16>(x, y)) : "memory");
-			}
-			l[h] = l[h] * keep[h] + sum;
-			mx[h] = most;
-		}
-		proxy_fence();
-	};
-
-	#pragma unroll
-	for (int i = 0; i < 128; i++)
-		o[i] = 0;
-	for (int t = 0; t < tiles; t++) {
-		bar_wait(full(t % S::stages), t / S::stages & 1);
 		wg_fence();
-		logits(t);
+		#pragma unroll
+		for (int i = 0; i < S::tile / 16; i++)
+			latent_pv(o, wg_matrix(weights + i * 32, 16), value(t, i));
+		wg_commit();
+	};
+	auto end = [&](int t) {
 		wg_wait<0>();
-		wg_hold<16>(s);
-		softmax(t);
+		wg_hold<128>(o);
+		bar_arrive(empty(stage(t), half));
+	};
+	auto shrink = [&]() {
 		if (!__all_sync(~0u, keep[0] == 1 && keep[1] == 1))
 			#pragma unroll
 			for (int i = 0; i < 128; i++)
 				o[i] *= keep[i % 4 / 2];
-		both();
-		wg_fence();
-		values(t);
-		wg_wait<0>();
-		wg_hold<128>(o);
-		bar_arrive(empty(t % S::stages));
-	}
-	#pragma unroll
-	for (int h = 0; h < 2; h++) {
-		l[h] += __shfl_xor_sync(~0u, l[h], 1);
-		l[h] += __shfl_xor_sync(~0u, l[h], 2);
-		if (lane % 4 == 0)
-			told[half][base + h * 8] = l[h];
-	}
-	both();
-	#pragma unroll
-	for (int h = 0; h < 2; h++) {
-		int r = base + h * 8;
-		float sum = told[0][r] + told[1][r], inv = sum > 0 ? 1 / sum : 0;
+	};
+	/* weights of one's own tile; what there was so far is to shrink by keep */
+	auto softmax = [&](int t, auto cut) {
+		uint32_t weights = ks + stage(t) * S::kv_bytes + 8 * S::panel;
 
-		if (first + r >= q_len * S::H)
-			continue;
 		#pragma unroll
-		for (int n = 0; n < 32; n++)
-			*(uint32_t *)(a.out + (row0 + r) * 512 + half * 256 + n * 8 + lane % 4 * 2) =
-				pack2<ob_bfloat16>(o[n * 4 + h * 2] * inv, o[n * 4 + h * 2 + 1] * inv);
-		if (half == 0 && lane % 4 == 0)
-			a.lse[row0 + r] = sum > 0 ? mx[h] * a.scale + log2f(sum) : -INFINITY;
+		for (int h = 0; h < 2; h++) {
+			int r = base + h * 8;
+			int limit = min(w.seen, (w.first + r) / S::H + w.shift + 1) -
+				(w.tiles - 1 - t) * S::tile;
+			float top[4] = { mx[h], mx[h], mx[h], mx[h] }, sum[2] = {}, most, by;
+
+			#pragma unroll
+			for (int n = 0; n < 8; n++)
+				#pragma unroll
+				for (int e = 0; e < 2; e++) {
+					float &x = s[n * 4 + h * 2 + e], &best = top[n % 2 * 2 + e];
+
+					if (decltype(cut)::value && n * 8 + lane % 4 * 2 + e >= limit)
+						x = -INFINITY;
+					best = fmaxf(best, x);
+				}
+			most = fmaxf(fmaxf(top[0], top[1]), fmaxf(top[2], top[3]));
+			most = quad_max(most);
+			if (lane % 4 == 0)
+				maxima[t % 2][r] = most;
+			keep[h] = most == mx[h] ? 1 : ex2((mx[h] - most) * a.scale);
+			by = most == -INFINITY ? 0 : most * a.scale;
+			#pragma unroll
+			for (int n = 0; n < 8; n++) {
+				float x = ex2(fmaf(s[n * 4 + h * 2], a.scale, -by));
+				float y = ex2(fmaf(s[n * 4 + h * 2 + 1], a.scale, -by));
+				uint32_t &both = p[n / 2 * 4 + n % 2 * 2 + h];
+
+				sum[0] += x;
+				sum[1] += y;
+				both = pack2<ob_bfloat16>(x, y);
+				asm volatile("st.shared.b32 [%0], %1;" :: "r"(weights + r * 128 + ((n ^ r) & 7) * 16 +
+					     lane % 4 * 4), "r"(both) : "memory");
+			}
+			l[h] = l[h] * keep[h] + (sum[0] + sum[1]);
+			mx[h] = most;
+		}
+		proxy_fence();
+		group_arrive(READY + t % 2, 256);
+	};
+	/* the other's weights of a tile are there */
+	auto heard = [&](int t) {
+		group_sync(READY + t % 2, 256);
+		#pragma unroll
+		for (int h = 0; h < 2; h++) {
+			float most = maxima[t % 2][base + h * 8];
+
+			keep[h] = most == mx[h] ? 1 : ex2((mx[h] - most) * a.scale);
+			l[h] *= keep[h];
+			mx[h] = most;
+		}
+	};
+	/* two tiles, or the last one alone */
+	auto even = [&](int t, bool two, auto cut) {
+		logits(t, std::integral_constant<int, 0>());
+		/* the other's begin when half of these are done */
+		wg_wait<1>();
+		if (two)
+			group_arrive(TURN, 256);
+		wg_wait<0>();
+		wg_hold<32>(s);
+		bar_arrive_if(qempty, t + 2 >= w.tiles);
+		softmax(t, cut);
+		shrink();
+		values(t);
+		end(t);
+		if (two) {
+			heard(t + 1);
+			shrink();
+			others(t + 1);
+			end(t + 1);
+		}
+	};
+	auto odd = [&](int t, bool two, auto cut) {
+		if (two) {
+			group_sync(TURN, 256);
+			logits(t + 1, std::integral_constant<int, 1>());
+			heard(t);
+			shrink();
+			others(t);
+			wg_wait<1>();
+			wg_hold<32>(s);
+			bar_arrive_if(qempty, t + 3 >= w.tiles);
+			softmax(t + 1, cut);
+			end(t);
+			shrink();
+			values(t + 1);
+			end(t + 1);
+		} else {
+			heard(t);
+			shrink();
+			others(t);
+			end(t);
+		}
+	};
+	/* those that a mask cuts come first */
+	auto all = [&](auto step) {
+		int whole = max(0, min(w.seen, w.first / S::H + w.shift + 1)) / S::tile;
+		int masked = (w.tiles - whole + 1) / 2 * 2, t = 0;
+
+		for (; t < masked && t < w.tiles; t += 2)
+			step(t, t + 1 < w.tiles, std::true_type());
+		for (; t < w.tiles; t += 2)
+			step(t, t + 1 < w.tiles, std::false_type());
+	};
+
+	for (int turn = 0;; turn++, g += w.tiles) {
+		bar_wait(qfull, turn & 1);
+		w = told;
+		if (w.tiles < 0)
+			return;
+		#pragma unroll
+		for (int i = 0; i < 128; i++)
+			o[i] = 0;
+		mx[0] = mx[1] = -INFINITY;
+		l[0] = l[1] = 0;
+		/* who has no tile needs no queries */
+		bar_arrive_if(qempty, w.tiles <= half);
+		if (half == 0)
+			all(even);
+		else
+			all(odd);
+		group_sync(BOTH, 256);
+		#pragma unroll
+		for (int h = 0; h < 2; h++) {
+			l[h] = quad_sum(l[h]);
+			if (lane % 4 == 0)
+				sums[half][base + h * 8] = l[h];
+		}
+		group_sync(BOTH, 256);
+		#pragma unroll
+		for (int h = 0; h < 2; h++) {
+			int r = base + h * 8;
+			float sum = sums[0][r] + sums[1][r], inv = sum > 0 ? 1 / sum : 0;
+			int64_t at = (int64_t)w.q_from * S::H + w.first + r;
+
+			if (w.first + r >= w.q_len * S::H)
+				continue;
+			#pragma unroll
+			for (int n = 0; n < 32; n++)
+				*(uint32_t *)(a.out + at * 512 + half * 256 + n * 8 + lane % 4 * 2) =
+					pack2<ob_bfloat16>(o[n * 4 + h * 2] * inv, o[n * 4 + h * 2 + 1] * inv);
+			if (half == 0 && lane % 4 == 0)
+				a.lse[at] = sum > 0 ? mx[h] * a.scale + log2f(sum) : -INFINITY;
+		}
 	}
 #endif
 }
@@ -245,34 +409,26 @@ static __global__ void __launch_bounds__(384, 1) latent_kernel(mla_args a, M m, 
 static int latent_run(mla_args a, const prefill_map &m, void *workspace, cudaStream_t stream)
 {
 	using S = latent_shape;
-	static int ready, able;
+	static int able = -1;
 	paged_map<AX_page_size> pages = { m.qo, m.indptr, m.indices, m.last };
 	auto kernel = latent_kernel<paged_map<AX_page_size>>;
-	int dev = 0, major = 0;
 
-	if (!ready && S::fits) {
-		cudaFuncAttributes has;
-
-		cudaGetDevice(&dev);
-		cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, dev);
-		/* compiled for sm_90 and not for sm_90a, it has no body and no barriers */
-		able = major == 9 && !cudaFuncGetAttributes(&has, kernel) && has.sharedSizeBytes > 0 &&
-			!cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::smem);
-		cudaGetLastError();
-	}
-	ready = 1;
+	if (able < 0)
+		able = S::fits && hopper_able((const void *)kernel, S::smem);
 	if (!able || a.scale <= 0)
 		return mla_run(a, m, workspace, stream);
 	int64_t blocks = ((int64_t)a.rows * S::H + S::rows - 1) / S::rows + m.requests;
 
 	if (a.rows)
-		kernel<<<(unsigned)blocks, S::threads, S::smem, stream>>>(a, pages, m.requests);
+		kernel<<<(unsigned)std::min<int64_t>(blocks, sm_count()), S::threads, S::smem, stream>>>(a, pages,
+				m.requests, (unsigned *)((char *)workspace + mla_workspace(a.rows)));
 	return cudaGetLastError();
 }
 
+/* mla_run()'s, then two counters of latent_kernel(). */
 extern "C" size_t onboard_workspace(const struct ob_arg *arg)
 {
-	return mla_workspace(DIM(q_nope, 0));
+	return mla_workspace(DIM(q_nope, 0)) + 2 * sizeof(unsigned);
 }
 
 extern "C" int onboard_run(const struct ob_arg *arg, void *workspace, void *stream)

@@ -20,6 +20,7 @@
 #include "hopper.cuh"
 #include "prefill.cuh"
 
+#include <algorithm>
 #include <type_traits>
 
 template <typename T, int DK, int DV, int HQ, int HKV> struct hopper_shape {
@@ -38,17 +39,17 @@ template <typename T, int DK, int DV, int HQ, int HKV> struct hopper_shape {
  */
 static __device__ __forceinline__ void take_turn(int group)
 {
-	asm volatile("bar.sync %0, 256;" :: "r"(group) : "memory");
+	group_sync(group, 256);
 }
 
 static __device__ __forceinline__ void give_turn(int group)
 {
-	asm volatile("bar.arrive %0, 256;" :: "r"(group) : "memory");
+	group_arrive(group, 256);
 }
 
 static __device__ __forceinline__ void copiers_sync(void)
 {
-	asm volatile("bar.sync 3, 128;" ::: "memory");
+	group_sync(3, 128);
 }
 
 #define WG_REGS "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21," \
@@ -86,12 +87,6 @@ static __device__ __forceinline__ void wg_pv(float *d, const uint32_t *a, uint64
 
 #endif
 
-/* What the copying warpgroup tells the others of a unit: 128 rows of a request and KV head. */
-struct hopper_unit {
-	int q_from, q_len, head, first, shift, seen;
-	int tiles;	/* of keys; -1: there are no more units */
-};
-
 template <typename T, int DK, int DV, int HQ, int HKV, typename M>
 static __global__ void __launch_bounds__(384, 1)
 hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int batch, float scale,
@@ -121,15 +116,14 @@ hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int b
 	if (threadIdx.x < 4 * S::stages)
 		bar_init(bar + threadIdx.x * 8, threadIdx.x < 2 * S::stages ? 128 : 256);
 	if (threadIdx.x < 2)
-		bar_init(qfull + threadIdx.x * 8, threadIdx.x ? 256 : 128);
+		bar_init(qfull + threadIdx.x * 8, threadIdx.x ? 256 : 129);
 	__syncthreads();
 	if (group == 0) {
 		asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
-		int c = threadIdx.x % 8, r0 = threadIdx.x / 8, open = 0, turn = 0;
+		int c = threadIdx.x % 8, r0 = threadIdx.x / 8, turn = 0;
 		int count = 0;			/* tiles so far */
 		int b = batch;			/* the request of the unit, and the units before it */
 		int64_t low = total;
-		uint32_t due = 0;
 		/* this thread's part of a tile of rows of `dim`, at[] in the cache, -1 none */
 		auto copy = [&](auto dim, const T *rows, uint32_t tile, int head, const int *at) {
 			constexpr int D = decltype(dim)::value;
@@ -144,25 +138,6 @@ hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int b
 				for (int p = 0; p < D / 64; p++)
 					copy16(to + p * (S::tile * 128), from + p * 64, at[i] >= 0);
 			}
-		};
-		/* what was copied before the last group is there: say so */
-		auto done = [&](uint32_t next) {
-			copy_commit();
-			if (open) {
-				copy_wait<1>();
-				proxy_fence();
-				bar_arrive(due);
-			}
-			open = 1;
-			due = next;
-		};
-		auto flush = [&]() {
-			if (open) {
-				copy_wait<0>();
-				proxy_fence();
-				bar_arrive(due);
-			}
-			open = 0;
 		};
 
 		/*
@@ -201,12 +176,14 @@ hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int b
 					}
 					bar_wait(kempty(s), phase ^ 1);
 					copy(std::integral_constant<int, DK>(), k, ks + s * S::k_bytes, w.head, at);
-					done(kfull(s));
+					bar_arrive_copied(kfull(s));
 				}
 				if (t == 0) {
 					bar_wait(qempty, turn & 1 ^ 1);
-					if (threadIdx.x == 0)
+					if (threadIdx.x == 0) {
 						told = w;
+						bar_arrive(qfull);
+					}
 					#pragma unroll 1
 					for (int r = r0; r < S::rows; r += 16) {
 						int row = w.first + r;
@@ -219,21 +196,23 @@ hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int b
 							copy16(qs + p * (S::rows * 128) + r * 128 + ((c ^ r) & 7) * 16,
 							       q + from * DK + p * 64 + c * 8, there);
 					}
-					done(qfull);
+					bar_arrive_copied(qfull);
 				}
 				if (w.tiles > 0) {
 					bar_wait(vempty(s), phase ^ 1);
 					copy(std::integral_constant<int, DV>(), v, vs + s * S::v_bytes, w.head, at);
-					done(vfull(s));
+					bar_arrive_copied(vfull(s));
 					count++;
 				}
 			}
-			flush();
 			copiers_sync();
 		}
 		bar_wait(qempty, turn & 1 ^ 1);
+		copy_commit();
+		copy_wait<0>();
 		if (threadIdx.x == 0) {
 			told.tiles = -1;
+			bar_arrive(qfull);
 			/* the last block leaves them as they were for the next call */
 			if (atomicAdd(tickets + 1, 1u) == gridDim.x - 1)
 				tickets[0] = tickets[1] = 0;
@@ -284,8 +263,7 @@ hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int b
 					best = fmaxf(best, x);
 				}
 			most = fmaxf(fmaxf(top[0], top[1]), fmaxf(top[2], top[3]));
-			most = fmaxf(most, __shfl_xor_sync(~0u, most, 1));
-			most = fmaxf(most, __shfl_xor_sync(~0u, most, 2));
+			most = quad_max(most);
 			keep[h] = most == mx[h] ? 1 : ex2((mx[h] - most) * scale);
 			by = most == -INFINITY ? 0 : most * scale;
 			#pragma unroll
@@ -379,11 +357,9 @@ hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int b
 		#pragma unroll
 		for (int h = 0; h < 2; h++) {
 			int row = w.first + base + h * 8;
-			float sum = l[h], inv;
+			float sum = quad_sum(l[h]), inv;
 			int64_t at = (int64_t)(w.q_from + row / S::G) * HQ + w.head * S::G + row % S::G;
 
-			sum += __shfl_xor_sync(~0u, sum, 1);
-			sum += __shfl_xor_sync(~0u, sum, 2);
 			inv = sum > 0 ? 1 / sum : 0;
 			if (row >= w.q_len * S::G)
 				continue;
@@ -410,35 +386,21 @@ static int prefill_best(const T *q, const T *k, const T *v, T *out, float *lse, 
 			int64_t total_q, double sm_scale, void *workspace, cudaStream_t stream)
 {
 	using S = hopper_shape<T, DK, DV, HQ, HKV>;
-	static int major;
-	int dev = 0;
 
-	if (!major) {
-		cudaGetDevice(&dev);
-		cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, dev);
-	}
-	if constexpr (S::fits)
-		if (major == 9 && sm_scale > 0) {
-			static int ready, empty, sms;
-			auto kernel = hopper_kernel<T, DK, DV, HQ, HKV, M>;
-			cudaFuncAttributes has;
-			int64_t blocks = ((total_q * S::G + S::rows - 1) / S::rows + batch) * HKV;
+	if constexpr (S::fits) {
+		static int able = -1;
+		auto kernel = hopper_kernel<T, DK, DV, HQ, HKV, M>;
+		int64_t blocks = ((total_q * S::G + S::rows - 1) / S::rows + batch) * HKV;
 
-			if (!ready) {
-				cudaGetDevice(&dev);
-				cudaDeviceGetAttribute(&sms, cudaDevAttrMultiProcessorCount, dev);
-				cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-						     S::smem);
-				/* compiled for sm_90 and not for sm_90a, it has no body and no barriers */
-				empty = cudaFuncGetAttributes(&has, kernel) || has.sharedSizeBytes == 0;
-			}
-			ready = 1;
-			if (total_q && !empty)
-				kernel<<<(unsigned)(blocks < sms ? blocks : sms), S::threads, S::smem, stream>>>(q, k,
-						v, out, lse, m, batch, (float)(sm_scale * 1.4426950408889634),
+		if (able < 0)
+			able = hopper_able((const void *)kernel, S::smem);
+		if (able && sm_scale > 0) {
+			if (total_q)
+				kernel<<<(unsigned)std::min<int64_t>(blocks, sm_count()), S::threads, S::smem, stream>>>(
+						q, k, v, out, lse, m, batch, (float)(sm_scale * 1.4426950408889634),
 						(unsigned *)workspace);
-			if (!empty)
-				return cudaGetLastError();
+			return cudaGetLastError();
 		}
+	}
 	return prefill<T, DK, DV, HQ, HKV>(q, k, v, out, lse, m, batch, total_q, sm_scale, stream);
 }
