@@ -76,9 +76,9 @@ latent_kernel(mla_args a, M m, int batch, unsigned *tickets)
 {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 	using S = latent_shape;
-	enum { BOTH = 1, TURN, READY, COPIERS = 5 };	/* named barriers: READY and the next, of even and odd tiles */
+	enum { TURN = 1, COPIERS };	/* named barriers */
 	extern __shared__ char raw[];
-	__shared__ __align__(8) uint64_t bars[S::stages * (S::steps + 2) + 2];
+	__shared__ __align__(8) uint64_t bars[S::stages * (S::steps + 2) + 5];
 	__shared__ struct hopper_unit told;
 	__shared__ unsigned ticket;
 	__shared__ float maxima[2][S::rows], sums[2][S::rows];
@@ -87,7 +87,9 @@ latent_kernel(mla_args a, M m, int batch, unsigned *tickets)
 	auto full = [&](int s, int step) { return bar + (s * S::steps + step) * 8; };
 	/* columns 0 to 255; the others */
 	auto empty = [&](int s, int half) { return bar + (S::stages * S::steps + s * 2 + half) * 8; };
-	uint32_t qfull = bar + S::stages * (S::steps + 2) * 8, qempty = qfull + 8;
+	uint32_t qfull = bar + S::stages * (S::steps + 2) * 8, qempty = qfull + 8, both = qempty + 8;
+	/* the weights of even and odd tiles */
+	auto ready = [&](int odd) { return both + 8 + odd * 8; };
 	/* of a step's panels the first. Odd tiles begin with the half that is free first. */
 	auto panel = [](int odd, int step) { return (odd * 4 + step * 2) % 8; };
 	auto units = [&](int b) -> int64_t {
@@ -97,8 +99,13 @@ latent_kernel(mla_args a, M m, int batch, unsigned *tickets)
 
 	if (threadIdx.x < S::stages * (S::steps + 2))
 		bar_init(bar + threadIdx.x * 8, 128);
-	if (threadIdx.x < 2)
-		bar_init(qfull + threadIdx.x * 8, threadIdx.x ? 256 : 129);
+	if (threadIdx.x == 0) {
+		bar_init(qfull, 129);
+		bar_init(qempty, 256);
+		bar_init(both, 256);
+		bar_init(ready(0), 128);
+		bar_init(ready(1), 128);
+	}
 	__syncthreads();
 	if (group == 0) {
 		asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
@@ -195,6 +202,7 @@ latent_kernel(mla_args a, M m, int batch, unsigned *tickets)
 	uint32_t p[16];
 	struct hopper_unit w;
 	int g = 0;		/* tiles before this unit */
+	int heard_of = 0;	/* tiles of the other group */
 	auto stage = [&](int t) { return (g + t) % S::stages; };
 	/* two groups of products, so that half of them can be waited for */
 	auto logits = [&](int t, auto odd) {
@@ -294,11 +302,11 @@ latent_kernel(mla_args a, M m, int batch, unsigned *tickets)
 			mx[h] = most;
 		}
 		proxy_fence();
-		group_arrive(READY + t % 2, 256);
+		bar_arrive(ready(t % 2));
 	};
 	/* the other's weights of a tile are there */
 	auto heard = [&](int t) {
-		group_sync(READY + t % 2, 256);
+		bar_wait(ready(t % 2), heard_of++ & 1);
 		#pragma unroll
 		for (int h = 0; h < 2; h++) {
 			float most = maxima[t % 2][base + h * 8];
@@ -378,14 +386,17 @@ latent_kernel(mla_args a, M m, int batch, unsigned *tickets)
 			all(even);
 		else
 			all(odd);
-		group_sync(BOTH, 256);
+		/* both have read the sums of the unit before; and have written those of this one */
+		bar_arrive(both);
+		bar_wait(both, 0);
 		#pragma unroll
 		for (int h = 0; h < 2; h++) {
 			l[h] = quad_sum(l[h]);
 			if (lane % 4 == 0)
 				sums[half][base + h * 8] = l[h];
 		}
-		group_sync(BOTH, 256);
+		bar_arrive(both);
+		bar_wait(both, 1);
 		#pragma unroll
 		for (int h = 0; h < 2; h++) {
 			int r = base + h * 8;
