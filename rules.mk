@@ -324,7 +324,7 @@ kernels: need-nvcc $B/bin/mksol $B/eval/libevalcuda.so $(if $(DATASET),,$T/repos
 -include $(wildcard $T/gpu/kernels.mk)
 kernels-inner: $(solutions)
 $(solutions): $T/gpu/lib/onboard_cuda_%.so:
-	$(call say,NVCC) mkdir -p $(@D); $(nvcc) $(NVCCFLAGS) $(gencode) -I$T/gpu/src/$* -o $@.tmp $T/gpu/src/$*/kernel.cu -lcublasLt; mv $@.tmp $@
+	$(call say,NVCC) mkdir -p $(@D); $(nvcc) $(NVCCFLAGS) $(gencode) -I$T/gpu/src/$* -o $@.tmp $T/gpu/src/$*/kernel.cu -lcublas -lcublasLt; mv $@.tmp $@
 
 evalwl = $B/bin/evalwl --dataset=$(dataset) --lib=$T/gpu/lib --cache=$T/eval --python='$(PYTHON)' $(EVAL_FLAGS)
 evaluated = $(or $(DEFINITIONS),$(basename $(notdir $(wildcard $(dataset)/workloads/*/*.jsonl))))

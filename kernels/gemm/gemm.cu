@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cublasLt.h>
+#include <cublas_v2.h>
 #include <vector>
 
 enum { GEMM_SCRATCH = 64 << 20, GEMM_CHOICES = 8, GEMM_TIMES = 7 };
@@ -19,7 +20,11 @@ struct gemm_plan {
 	cublasLtMatmulAlgo_t algo;
 };
 
-static cublasLtHandle_t handle;
+/*
+ * A handle of cuBLAS serves cuBLASLt as well. flashinfer-bench links a solution with cuBLAS alone, whose
+ * own need is cuBLASLt; the linker keeps that only if something of it is called.
+ */
+static cublasHandle_t cublas;
 static std::vector<gemm_plan> plans;
 
 template <typename T> struct gemm_type;
@@ -33,7 +38,7 @@ static cublasStatus_t gemm_call(const gemm_plan &p, const cublasLtMatmulAlgo_t *
 	float one = 1, zero = 0;
 
 	/* column-major: C^T [N, M] = B [N, K] A^T [K, M] */
-	return cublasLtMatmul(handle, p.op, &one, arg[ARG_B].data, p.b, arg[ARG_A].data, p.a,
+	return cublasLtMatmul((cublasLtHandle_t)cublas, p.op, &one, arg[ARG_B].data, p.b, arg[ARG_A].data, p.a,
 			      &zero, arg[ARG_C].data, p.c, arg[ARG_C].data, p.c, algo, scratch,
 			      GEMM_SCRATCH, stream);
 }
@@ -76,7 +81,7 @@ static gemm_plan *gemm_find(const struct ob_arg *arg)
 	for (gemm_plan &q : plans)
 		if (q.m == m)
 			return &q;
-	if (!handle && cublasLtCreate(&handle) != CUBLAS_STATUS_SUCCESS)
+	if (!cublas && cublasCreate(&cublas) != CUBLAS_STATUS_SUCCESS)
 		return nullptr;
 	cublasLtMatmulDescCreate(&p.op, CUBLAS_COMPUTE_32F, CUDA_R_32F);
 	cublasLtMatmulDescSetAttribute(p.op, CUBLASLT_MATMUL_DESC_TRANSA, &t, sizeof t);
@@ -86,7 +91,7 @@ static gemm_plan *gemm_find(const struct ob_arg *arg)
 	cublasLtMatmulPreferenceCreate(&want);
 	cublasLtMatmulPreferenceSetAttribute(want, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
 					     &space, sizeof space);
-	cublasLtMatmulAlgoGetHeuristic(handle, p.op, p.b, p.a, p.c, p.c, want, GEMM_CHOICES, got,
+	cublasLtMatmulAlgoGetHeuristic((cublasLtHandle_t)cublas, p.op, p.b, p.a, p.c, p.c, want, GEMM_CHOICES, got,
 				       &found);
 	cublasLtMatmulPreferenceDestroy(want);
 	if (!found || cudaMalloc(&scratch, GEMM_SCRATCH))

@@ -376,7 +376,7 @@ def compiled():
 
     def one(d):
         p = subprocess.run([nvcc, "-O1", "-Xcicc", "-O1", "-std=c++17", "-Xcompiler", "-fPIC", "-shared", *archs, "-Werror", "all-warnings", "-I", str(d), "-o",
-                            str(work / (d.name + ".so")), str(d / "kernel.cu"), "-lcublasLt"], capture_output=True, text=True)
+                            str(work / (d.name + ".so")), str(d / "kernel.cu"), "-lcublas", "-lcublasLt"], capture_output=True, text=True)
         assert p.returncode == 0, (d.name, p.stderr[-1500:])
         names = subprocess.run(["nm", "-D", str(work / (d.name + ".so"))], capture_output=True, text=True).stdout
         assert " T onboard_run" in names and " T onboard_workspace" in names, d.name
