@@ -82,6 +82,27 @@ static json_t *timing(long n, long ms, bool reference)
 		"planned", planned);
 }
 
+static void start(struct eval_worker *w)
+{
+	if (eval_worker_start(w, 120, &err))
+		die(EX_AGAIN, "%s", err.buf);
+}
+
+/* By whatever runs; PyTorch, which is slow to start, only if nothing here does without. */
+static const char *device_name(const struct eval_work *w)
+{
+	struct eval_worker *by = torch.pid ? &torch : &native;
+	bool any = false;
+	size_t i;
+
+	for (i = 0; i < w->nsolutions; i++)
+		any |= w->solutions[i].so != NULL;
+	if (!torch.pid && !native.pid && !any)
+		by = &torch;
+	start(by);
+	return json_get_str(by->hello, "device") ? json_get_str(by->hello, "device") : "";
+}
+
 /* The reference's outputs in files, job["expect"]; its latency, or -1. */
 static double reference(const struct eval_work *w, json_t *job, const char *uuid)
 {
@@ -93,10 +114,8 @@ static double reference(const struct eval_work *w, json_t *job, const char *uuid
 	double ms = -1;
 	int sets = sampling ? 1 : (int)trials, t;
 
-	if (eval_worker_start(&torch, 120, &err))
-		die(EX_AGAIN, "%s", err.buf);
-	who = json_get_str(torch.hello, "device");
-	if (eval_keys(hex, w->def, job, who ? who : "", sets, &err))
+	who = device_name(w);
+	if (eval_keys(hex, w->def, job, who, sets, &err))
 		die(EX_REFUSED, "%s: %s", w->name, err.buf);
 	side = strbuf_text("%s/ref/%.2s/%s.json", cache, hex[0], hex[0]);
 	for (t = 0; t < sets; t++) {
@@ -120,6 +139,7 @@ static double reference(const struct eval_work *w, json_t *job, const char *uuid
 		ms = info ? json_number_value(json_object_get(info, "latency_ms")) : 0;
 		goto done;
 	}
+	start(&torch);
 	ask = json_deep_copy(job);
 	json_object_set(ask, "expect", missing);
 	json_object_set(ask, "reference", json_object_get(w->def, "reference"));
@@ -147,6 +167,41 @@ done:
 	return ms;
 }
 
+static bool is_done(const struct eval_solution *s, const char *uuid)
+{
+	const json_t *line = eval_traces_get(s->traces, uuid, s->name);
+	const char *digest = line ? eval_trace_digest(line) : NULL;
+
+	return line && !again && (!digest || !strcmp(digest, s->digest));
+}
+
+/* Those that will be asked, side by side: PyTorch takes seconds to start. */
+static void launch(const struct eval_work *works, size_t n)
+{
+	char *refs = strbuf_text("%s/ref", cache);
+	bool any = false, left = false;
+	json_t *v;
+	size_t i, k, j;
+
+	for (i = 0; i < n; i++)
+		for (k = 0; k < works[i].nsolutions; k++)
+			json_array_foreach(works[i].workloads, j, v) {
+				const struct eval_solution *s = &works[i].solutions[k];
+				const char *uuid = json_get_str(v, "uuid");
+
+				if (uuid && is_done(s, uuid))
+					continue;
+				left = true;
+				any |= s->so != NULL;
+				break;
+			}
+	/* references are made anew in an empty cache; else it is not known yet */
+	if ((any && eval_worker_launch(&native, &err)) ||
+	    (left && access(refs, F_OK) && eval_worker_launch(&torch, &err)))
+		die(EX_AGAIN, "%s", err.buf);
+	free(refs);
+}
+
 static json_t *ask_solution(struct eval_solution *s, json_t *job, const json_t **who)
 {
 	struct eval_worker *worker = s->so ? &native : &torch;
@@ -162,20 +217,11 @@ static json_t *ask_solution(struct eval_solution *s, json_t *job, const json_t *
 			!json_is_false(json_object_get(spec,
 					"destination_passing_style"))));
 	}
-	if (eval_worker_start(worker, 120, &err))
-		die(EX_AGAIN, "%s", err.buf);
+	start(worker);
 	*who = worker->hello;
 	answer = eval_worker_ask(worker, ask, (int)seconds);
 	json_decref(ask);
 	return answer;
-}
-
-static bool is_done(const struct eval_solution *s, const char *uuid)
-{
-	const json_t *line = eval_traces_get(s->traces, uuid, s->name);
-	const char *digest = line ? eval_trace_digest(line) : NULL;
-
-	return line && !again && (!digest || !strcmp(digest, s->digest));
 }
 
 static void count(const struct eval_work *w, const struct eval_solution *s, const char *word)
@@ -334,6 +380,7 @@ int main(int argc, char **argv)
 	}
 	set_up_workers();
 	take_gpu();
+	launch(works, n);
 	for (k = 0; k < n; k++) {
 		json_array_foreach(works[k].workloads, j, v)
 			evaluate(&works[k], v);

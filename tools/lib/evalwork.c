@@ -93,15 +93,15 @@ static int read_line(struct eval_worker *w, double until, struct strbuf *line)
 	}
 }
 
-int eval_worker_start(struct eval_worker *w, int seconds, struct strbuf *err)
+int eval_worker_launch(struct eval_worker *w, struct strbuf *err)
 {
-	struct strbuf line = STRBUF_INIT;
-	int in[2], out[2], got;
+	int in[2], out[2];
 	pid_t parent = getpid();
 
 	if (w->pid)
 		return 0;
 	w->to = w->from = -1;
+	w->ready = false;
 	if (pipe2(in, O_CLOEXEC))
 		goto fail;
 	if (pipe2(out, O_CLOEXEC)) {
@@ -120,18 +120,31 @@ int eval_worker_start(struct eval_worker *w, int seconds, struct strbuf *err)
 		forget(w);
 		goto fail;
 	}
+	return 0;
+fail:
+	strbuf_addf(err, "%s: %s", w->argv[0], strerror(errno));
+	return -1;
+}
+
+int eval_worker_start(struct eval_worker *w, int seconds, struct strbuf *err)
+{
+	struct strbuf line = STRBUF_INIT;
+	int got;
+
+	if (eval_worker_launch(w, err))
+		return -1;
+	if (w->ready)
+		return 0;
 	got = read_line(w, now() + seconds, &line);
 	json_decref(w->hello);
 	w->hello = got == 1 ? json_loads(line.buf, 0, NULL) : NULL;
 	strbuf_release(&line);
-	if (w->hello)
+	w->ready = w->hello != NULL;
+	if (w->ready)
 		return 0;
 	got = reap(w, got == 0);
 	strbuf_addf(err, "%s did not start (status %d); its words are in %s",
 		    w->argv[0], got, w->log);
-	return -1;
-fail:
-	strbuf_addf(err, "%s: %s", w->argv[0], strerror(errno));
 	return -1;
 }
 

@@ -14,12 +14,15 @@ struct eval_worker {
 	char *const *argv;
 	const char *log;	/* a file, written over by each start */
 	pid_t pid;
+	bool ready;		/* it has said what it is */
 	int to, from;
 	struct strbuf pending;
 	json_t *hello;		/* what it is: device, versions */
 };
 
-/* Starts it unless it runs; 0, or -1 with a sentence (it said no hello). */
+/* Starts it unless it runs, and does not wait; 0, or -1 with a sentence. */
+int eval_worker_launch(struct eval_worker *w, struct strbuf *err);
+/* Starts it unless it runs, and waits for its hello; 0, or -1 with a sentence. */
 int eval_worker_start(struct eval_worker *w, int seconds, struct strbuf *err);
 /*
  * Its answer, the caller's to json_decref(). A worker that crashed or was too slow gives
