@@ -88,15 +88,16 @@ rope_lanes(const T *q, const T *k, const float *cache, const int64_t *positions,
 	   int64_t tokens, int qo, int kv, int64_t max_pos)
 {
 	constexpr int V = vec<T>::n, lanes = HEAD / V, half = ROT / 2 / V;
-	int parts = (qo + kv + HEADS - 1) / HEADS, lane = threadIdx.x % lanes;
-	int64_t group = (blockIdx.x * (int64_t)blockDim.x + threadIdx.x) / lanes;
-	int64_t token = group / parts, pos;
-	int first = (int)(group % parts) * HEADS;
+	/* 32 bits: a division of 64 takes as long as a read of the L2 cache */
+	unsigned parts = (qo + kv + HEADS - 1) / HEADS, lane = threadIdx.x % lanes;
+	unsigned group = blockIdx.x * (blockDim.x / lanes) + threadIdx.x / lanes, part = group % parts;
+	bool there = group / parts < tokens, rotated = lane < 2 * half;
+	int64_t token = there ? group / parts : tokens - 1;	/* all lanes take part in the exchange */
+	int first = part * HEADS;
+	int64_t pos = positions[token];	/* at once: cos and sin wait for it */
 	float c[V], s[V];
 	vec<T> x[HEADS];
-	bool rotated = lane < 2 * half;
 
-	token = token < tokens ? token : tokens - 1;	/* all lanes take part in the exchange */
 	#pragma unroll
 	for (int i = 0; i < HEADS; i++) {
 		int h = min(first + i, qo + kv - 1);
@@ -104,7 +105,6 @@ rope_lanes(const T *q, const T *k, const float *cache, const int64_t *positions,
 		x[i] = load16((h < qo ? q + (token * qo + h) * HEAD : k + (token * kv + h - qo) * HEAD) +
 			      lane * V);
 	}
-	pos = positions[token];
 	pos = pos < 0 ? 0 : pos >= max_pos ? max_pos - 1 : pos;
 	if (rotated) {
 		const float *cs = cache + pos * ROT + lane % half * V;
@@ -133,7 +133,7 @@ rope_lanes(const T *q, const T *k, const float *cache, const int64_t *positions,
 				y.v[j] = from_float<T>(to_float(x[i].v[j]) * c[j] +
 					(lane < half ? -1 : 1) * to_float(z.v[j]) * s[j]);
 		}
-		if (h < qo + kv && group / parts < tokens)
+		if (h < qo + kv && there)
 			store16((h < qo ? q_out + (token * qo + h) * HEAD :
 				 k_out + (token * kv + h - qo) * HEAD) + lane * V, y);
 	}
@@ -148,15 +148,19 @@ template <bool NEOX> static int rope(const struct ob_arg *arg, cudaStream_t stre
 	int64_t n = DIM(q, 0) * (qo + kv) * items;
 
 	static_assert(R / 2 % V == 0 && (H - R) % V == 0, "halves of whole 16-byte vectors");
-	constexpr int half = R / 2 / V, lanes = H / V, heads = 4;
+	constexpr int half = R / 2 / V, lanes = H / V;
 	if constexpr (NEOX && (half & (half - 1)) == 0 && (lanes & (lanes - 1)) == 0 && lanes <= 32) {
-		int64_t threads = DIM(q, 0) * ((qo + kv + heads - 1) / heads) * lanes;
+		/* two heads a thread, but not while there are too few threads; four are slower */
+		int heads = n < (int64_t)sm_count() * 2048 ? 1 : 2;
+		int64_t groups = DIM(q, 0) * ((qo + kv + heads - 1) / heads);
+		auto kernel = heads == 1 ? rope_lanes<T, H, R, 1> : rope_lanes<T, H, R, 2>;
 
-		if (n)
-			rope_lanes<T, H, R, heads><<<(unsigned)((threads + 255) / 256), 256, 0, stream>>>(
+		if (n && groups < 1ll << 31) {
+			kernel<<<(unsigned)((groups * lanes + 255) / 256), 256, 0, stream>>>(
 				TENSOR(q), TENSOR(k), TENSOR(cos_sin_cache), TENSOR(positions),
 				TENSOR(q_out), TENSOR(k_out), DIM(q, 0), qo, kv, DIM(cos_sin_cache, 0));
-		return cudaGetLastError();
+			return cudaGetLastError();
+		}
 	}
 	if (n)
 		rope_kernel<T, NEOX, H, R><<<(unsigned)((n + 255) / 256), 256, 0, stream>>>(
