@@ -23,7 +23,7 @@ static __global__ void merge_kernel(const TYPE_v_a *va, const float *sa, const T
 					      (wy ? to_float(b.v[k]) * wy : 0));
 	store16(v + i * V, r);
 	if (i % of_row == 0)
-		s[row] = sum > 0 ? m + log2f(sum) : -INFINITY;
+		s[row] = sum == 0 ? -INFINITY : m + log2f(sum);
 }
 
 extern "C" size_t onboard_workspace(const struct ob_arg *)

@@ -182,16 +182,18 @@ static __device__ void decode_tile(decode_state &s, uint32_t k, uint32_t v, int 
 	#pragma unroll
 	for (int h = 0; h < 2; h++) {
 		float m = fmaxf(fmaxf(p[0][h * 2], p[0][h * 2 + 1]),
-				fmaxf(p[1][h * 2], p[1][h * 2 + 1])), keep, sum = 0;
+				fmaxf(p[1][h * 2], p[1][h * 2 + 1])), keep, by, sum = 0;
 
 		m = quad_max(m);
 		m = fmaxf(m, s.m[h]);
+		/* of a row without any logit; not-a-number passes through */
 		keep = m == -INFINITY ? 1 : exp2f(s.m[h] - m);
+		by = m == -INFINITY ? 0 : m;
 		#pragma unroll
 		for (int n = 0; n < 2; n++)
 			#pragma unroll
 			for (int e = 0; e < 2; e++) {
-				float x = m == -INFINITY ? 0 : exp2f(p[n][h * 2 + e] - m);
+				float x = exp2f(p[n][h * 2 + e] - by);
 
 				p[n][h * 2 + e] = x;
 				sum += x;
@@ -298,7 +300,7 @@ static __device__ void decode_merge(const decode_args &a, int n, F from, int b, 
 	#pragma unroll
 	for (int j = 0; j < items; j++) {
 		int at = threadIdx.x + j * S::threads, r = at / cols, d = at % cols * 4;
-		float l = sum[j], inv = l > 0 ? 1 / l : 0;
+		float l = sum[j], inv = l == 0 ? 0 : 1 / l;
 
 		if (r >= S::GB)
 			continue;
@@ -312,7 +314,7 @@ static __device__ void decode_merge(const decode_args &a, int n, F from, int b, 
 			make_uint2(pack2<TYPE_q>(x[j].x * inv, x[j].y * inv),
 				   pack2<TYPE_q>(x[j].z * inv, x[j].w * inv));
 		if (d == 0)
-			a.lse[head + r] = l > 0 ? top[j] + log2f(l) : -INFINITY;
+			a.lse[head + r] = l == 0 ? -INFINITY : top[j] + log2f(l);
 	}
 }
 

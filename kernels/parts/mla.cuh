@@ -204,14 +204,15 @@ mla_kernel(mla_args a, M m)
 		#pragma unroll
 		for (int h = 0; h < 2; h++) {
 			int r = lane / 4 + h * 8;
-			float top = mx[h], keep, x, y;
+			float top = mx[h], keep, by, x, y;
 
 			#pragma unroll
 			for (int i = 0; i < S::warps; i++)
 				top = fmaxf(top, wmax[r * S::warps + i]);
 			keep = top == -INFINITY ? 1 : exp2f(mx[h] - top);
-			x = top == -INFINITY ? 0 : exp2f(s[h * 2] - top);
-			y = top == -INFINITY ? 0 : exp2f(s[h * 2 + 1] - top);
+			by = top == -INFINITY ? 0 : top;
+			x = exp2f(s[h * 2] - by);
+			y = exp2f(s[h * 2 + 1] - by);
 			*(uint32_t *)(p_at + r * S::p_row + (warp * 8 + lane % 4 * 2) * 2) =
 				pack2<ob_bfloat16>(x, y);
 			l[h] = l[h] * keep + x + y;	/* of this thread's columns */
@@ -265,7 +266,7 @@ mla_kernel(mla_args a, M m)
 			#pragma unroll
 			for (int i = 0; i < S::warps; i++)
 				sum += wsum[r * S::warps + i];
-			inv = sum > 0 ? 1 / sum : 0;
+			inv = sum == 0 ? 0 : 1 / sum;
 			#pragma unroll
 			for (int i = 0; i < S::cols / 8; i++) {
 				int col = warp * S::cols + i * 8 + lane % 4 * 2;
@@ -283,7 +284,7 @@ mla_kernel(mla_args a, M m)
 					*(float2 *)(part + r * (S::CKV + 2) + S::CKV) =
 						make_float2(mx[h], sum);
 				else if (get.hb * 16 + r < S::H)
-					a.lse[head + r] = sum > 0 ? mx[h] + log2f(sum) : -INFINITY;
+					a.lse[head + r] = sum == 0 ? -INFINITY : mx[h] + log2f(sum);
 			}
 		}
 		if (threadIdx.x == 0 && blockIdx.x == c0)
@@ -333,13 +334,12 @@ static __global__ void __launch_bounds__(mla_shape::CKV / 4) mla_merge(mla_args 
 		o.z += w * y.x;
 		o.w += w * y.y;
 	}
-	sum = sum > 0 ? sum : 0;
-	float inv = sum > 0 ? 1 / sum : 0;
+	float inv = sum == 0 ? 0 : 1 / sum;
 	int64_t at = (int64_t)row * S::H + head;
 	*(uint2 *)(a.out + at * S::CKV + col) = make_uint2(pack2<ob_bfloat16>(o.x * inv, o.y * inv),
 							   pack2<ob_bfloat16>(o.z * inv, o.w * inv));
 	if (threadIdx.x == 0)
-		a.lse[at] = sum > 0 ? top + log2f(sum) : -INFINITY;
+		a.lse[at] = sum == 0 ? -INFINITY : top + log2f(sum);
 }
 
 static inline int mla_blocks(void)

@@ -400,7 +400,7 @@ latent_kernel(mla_args a, M m, int batch, unsigned *tickets)
 		#pragma unroll
 		for (int h = 0; h < 2; h++) {
 			int r = base + h * 8;
-			float sum = sums[0][r] + sums[1][r], inv = sum > 0 ? 1 / sum : 0;
+			float sum = sums[0][r] + sums[1][r], inv = sum == 0 ? 0 : 1 / sum;
 			int64_t at = (int64_t)w.q_from * S::H + w.first + r;
 
 			if (w.first + r >= w.q_len * S::H)
@@ -410,7 +410,7 @@ latent_kernel(mla_args a, M m, int batch, unsigned *tickets)
 				*(uint32_t *)(a.out + at * 512 + half * 256 + n * 8 + lane % 4 * 2) =
 					pack2<ob_bfloat16>(o[n * 4 + h * 2] * inv, o[n * 4 + h * 2 + 1] * inv);
 			if (half == 0 && lane % 4 == 0)
-				a.lse[at] = sum > 0 ? mx[h] * a.scale + log2f(sum) : -INFINITY;
+				a.lse[at] = sum == 0 ? -INFINITY : mx[h] * a.scale + log2f(sum);
 		}
 	}
 #endif

@@ -125,7 +125,7 @@ prefill_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int 
 			for (int h = 0; h < 2; h++) {
 				int row = first + warp * 32 + j * 16 + h * 8 + lane / 4;
 				int limit = min(seen, row / S::G + shift + 1);
-				float top = mx[j][h], keep, sum = 0;
+				float top = mx[j][h], keep, by, sum = 0;
 
 				#pragma unroll
 				for (int n = 0; n < S::tile / 8; n++)
@@ -140,12 +140,12 @@ prefill_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int 
 					}
 				top = quad_max(top);
 				keep = top == -INFINITY ? 1 : exp2f(mx[j][h] - top);
+				by = top == -INFINITY ? 0 : top;
 				#pragma unroll
 				for (int n = 0; n < S::tile / 8; n++)
 					#pragma unroll
 					for (int e = 0; e < 2; e++) {
-						float x = top == -INFINITY ? 0 :
-							exp2f(s[j][n][h * 2 + e] - top);
+						float x = exp2f(s[j][n][h * 2 + e] - by);
 
 						s[j][n][h * 2 + e] = x;
 						sum += x;
@@ -191,7 +191,7 @@ prefill_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int 
 			int64_t at = (int64_t)(q_from + row / S::G) * HQ + head * S::G + row % S::G;
 
 			sum = quad_sum(sum);
-			inv = sum > 0 ? 1 / sum : 0;
+			inv = sum == 0 ? 0 : 1 / sum;
 			if (row >= q_len * S::G)
 				continue;
 			#pragma unroll
@@ -199,7 +199,7 @@ prefill_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int 
 				*(uint32_t *)(out + at * DV + i * 8 + lane % 4 * 2) =
 					pack2<T>(o[j][i][h * 2] * inv, o[j][i][h * 2 + 1] * inv);
 			if (lane % 4 == 0)
-				lse[at] = sum > 0 ? mx[j][h] + log2f(sum) : -INFINITY;
+				lse[at] = sum == 0 ? -INFINITY : mx[j][h] + log2f(sum);
 		}
 }
 

@@ -360,7 +360,7 @@ hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int b
 			float sum = quad_sum(l[h]), inv;
 			int64_t at = (int64_t)(w.q_from + row / S::G) * HQ + w.head * S::G + row % S::G;
 
-			inv = sum > 0 ? 1 / sum : 0;
+			inv = sum == 0 ? 0 : 1 / sum;
 			if (row >= w.q_len * S::G)
 				continue;
 			#pragma unroll
@@ -368,7 +368,7 @@ hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int b
 				*(uint32_t *)(out + at * DV + n * 8 + lane % 4 * 2) =
 					pack2<T>(o[n * 4 + h * 2] * inv, o[n * 4 + h * 2 + 1] * inv);
 			if (lane % 4 == 0)
-				lse[at] = sum > 0 ? mx[h] * scale + log2f(sum) : -INFINITY;
+				lse[at] = sum == 0 ? -INFINITY : mx[h] * scale + log2f(sum);
 		}
 	}
 #endif
