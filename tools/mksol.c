@@ -1,7 +1,9 @@
 /*
  * mksol - our CUDA kernels as solutions: for each definition whose template
  * has a .cu, its sources with this definition's constants, the Solution JSON
- * that flashinfer-bench builds, and the rules that build a shared object.
+ * that flashinfer-bench builds, and the rules that build a shared object. And
+ * what they are compared with beside the baseline: kernels in Triton, where the
+ * template has a _triton.py.
  */
 #include "lib/die.h"
 #include "lib/evalplan.h"
@@ -19,6 +21,7 @@ static const struct tool tool = {
 	"Write our CUDA kernels as solutions of these definitions (default: all).",
 	"DATASET/definitions, the catalogue's .cu files",
 	"DATASET/solutions/onboard/OP/NAME/onboard_cuda_NAME.json,\n"
+	"        DATASET/solutions/triton/OP/NAME/triton_NAME.json,\n"
 	"        TO/src/NAME/*, TO/kernels.mk, TO/none.txt (definitions without one)"
 };
 
@@ -211,6 +214,75 @@ static json_t *spec(void)
 			 "destination_passing_style", true, "binding", "tvm-ffi");
 }
 
+static void write_solution(json_t *solution, const char *author, const char *op,
+			   const char *name)
+{
+	char *path = strbuf_text("%s/solutions/%s/%s/%s/%s.json", dataset, author, op,
+				 name, json_get_str(solution, "name"));
+	struct strbuf body = STRBUF_INIT;
+
+	json_print(&body, solution);
+	write_changed(path, body.buf, body.len);
+	strbuf_release(&body);
+	json_decref(solution);
+	free(path);
+}
+
+/* The constants that a text's placeholders name: axes, and what the reference gives. */
+static json_t *constants(const char *text, const json_t *def, const char *name)
+{
+	json_t *values = json_object(), *axis;
+	const char *s, *end;
+
+	for (s = text; (s = strstr(s, "@{")); s = end) {
+		char num[64], *key;
+
+		s += 2;
+		end = s + strcspn(s, "}");
+		key = xstrndup(s, (size_t)(end - s));
+		axis = json_object_get(json_object_get(json_object_get(def, "axes"),
+						       key), "value");
+		if (axis)
+			json_object_set(values, key, axis);
+		else if (assigned(json_get_str(def, "reference"), key, num, sizeof num))
+			json_object_set_new(values, key, json_string(num));
+		else
+			die(EX_REFUSED, "%s: its reference does not say what %s is",
+			    name, key);
+		free(key);
+	}
+	return values;
+}
+
+/* Its own alone, as of the .cu. */
+static void make_triton(const struct wl_target *t)
+{
+	char *path = t->t.json ? strbuf_text("%s_triton.py", t->t.bases[0]) : NULL;
+	char *text, *whole, *name;
+	json_t *values;
+
+	if (path && !access(path, R_OK)) {
+		text = read_text(path);
+		values = constants(text, t->def, t->name);
+		whole = kernel_text(&t->t, "_triton.py", values, &err);
+		if (!whole)
+			die(EX_REFUSED, "%s", err.buf);
+		name = strbuf_text("triton_%s", t->name);
+		write_solution(json_pack("{s:s, s:s, s:s, s:s, s:{s:s, s:[s], s:s, s:[s],"
+			" s:b}, s:[{s:s, s:s}]}", "name", name, "definition", t->name,
+			"author", "triton", "description", "Wraps a kernel in Triton.",
+			"spec", "language", "triton", "target_hardware", "cuda",
+			"entry_point", "main.py::run", "dependencies", "triton",
+			"destination_passing_style", false, "sources", "path",
+			"main.py", "content", whole), "triton", t->op, t->name);
+		json_decref(values);
+		free(name);
+		free(whole);
+		free(text);
+	}
+	free(path);
+}
+
 static void make_solution(const char *op, const char *name)
 {
 	char *path = strbuf_text("%s/definitions/%s/%s.json", dataset, op, name);
@@ -224,6 +296,7 @@ static void make_solution(const char *op, const char *name)
 	if (!t.def || !json_need_str(t.def, "reference", path, &err))
 		die(EX_REFUSED, "%s", err.buf);
 	wl_target_fill(&t, kernels_dir);
+	make_triton(&t);
 	cu = t.t.json ? source_path(&t.t) : NULL;
 	if (!cu) {
 		strbuf_addf(&none, "%s\n", name);
@@ -255,11 +328,7 @@ static void make_solution(const char *op, const char *name)
 			     "A CUDA kernel of onboard (kernels/ of its sources).",
 			     "spec", spec(), "sources", sources);
 	free(path);
-	path = strbuf_text("%s/solutions/onboard/%s/%s/onboard_cuda_%s.json", dataset,
-		    op, name, name);
-	strbuf_reset(&body);
-	json_print(&body, solution);
-	write_changed(path, body.buf, body.len);
+	write_solution(solution, "onboard", op, name);
 	strbuf_release(&body);
 }
 

@@ -361,7 +361,13 @@ def packed():
     before = {f: f.stat().st_mtime_ns for f in (work / "gpu").rglob("*") if f.is_file()}
     run(BUILD / "bin/mksol", "-d", ds, "-t", work / "gpu")
     assert before == {f: f.stat().st_mtime_ns for f in (work / "gpu").rglob("*") if f.is_file()}
-    return "%d, %d definitions without a kernel of ours" % (made, len(none))
+    triton = list(ds.glob("solutions/triton/*/*/*.json"))
+    assert len(triton) > 10
+    for f in triton:
+        text = json.loads(f.read_text())["sources"][0]["content"]
+        assert "@{" not in text and "# part:" not in text, f
+        compile(text, str(f), "exec")
+    return "%d, %d definitions without a kernel of ours; %d in Triton" % (made, len(none), len(triton))
 
 
 def compiled():

@@ -1,0 +1,20 @@
+import weakref
+
+import torch
+import triton
+from sglang.srt.layers.attention.triton_ops.decode_attention import decode_attention_fwd
+from sglang.srt.layers.attention.triton_ops.metadata import get_num_kv_splits_triton
+
+
+# part: once
+
+
+# part: slots
+
+
+# part: triton_decode
+
+
+@torch.no_grad()
+def run(q, k_cache, v_cache, kv_indptr, kv_indices, sm_scale):
+    return decode(q, k_cache.flatten(0, 1), v_cache.flatten(0, 1), kv_indptr, kv_indices, None, 1, sm_scale, 8)
