@@ -261,7 +261,7 @@ static void write_make(const json_t *sessions)
 			    "$(RUN)/$(S)/%s/done.%s:\n"
 			    "\t$(subst {tp},%lld,$(LAUNCHER)) $(COLLECT)"
 			    " --plan=$(PLAN) --session=%s --dir=$(RUN)/$(S)/%s\n"
-			    "\t@touch $@\n", name, key, name, key, (long long)
+			    "\t@mkdir -p $(@D); touch $@\n", name, key, name, key, (long long)
 			    json_integer_value(json_object_get(s, "tp")),
 			    name, name);
 	}

@@ -155,6 +155,11 @@ QWEN=manifests/snapshot/configs/qwen3-8b.json
 	[ "$status" -eq 1 ] && [[ $output == *"request 0 has no prompt_len"* ]]
 	run B simserve --plan=plan.json --session=other --dataset=ds --dir=run
 	[ "$status" -eq 1 ] && [[ $output == *"no session 'other'"* ]]
+	# published definitions are not in a dataset of the snapshot: that is no failure, and not tried again
+	plan 1 ragged rmsnorm_h77
+	rm -rf run
+	run sim --config=$QWEN
+	[ "$status" -eq 0 ] && [[ $output == *"nothing to simulate"* ]] && [ ! -e run ]
 	plan 64 ragged gqa_paged_decode_h32_kv8_d128_ps1
 	sim --config=$QWEN --batches=8 --inputs=100 --output=4 2>err || true
 	grep -q 'its page size is not' err
