@@ -32,6 +32,24 @@ struct hopper_unit {
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
+/* Rows from `first` on, `most` of them and G of a token, see tiles of so many keys. */
+template <int G, typename M>
+static __device__ __forceinline__ struct hopper_unit hopper_unit_of(const M &m, int b, int head, int first,
+								    int most, int tile)
+{
+	struct hopper_unit w;
+
+	w.head = head;
+	w.first = first;
+	w.q_from = m.q_from(b);
+	w.q_len = m.q_to(b) - w.q_from;
+	int kv_len = m.kv_len(b), last_row = min(w.first + most, w.q_len * G) - 1;
+	w.shift = kv_len - w.q_len;
+	w.seen = min(kv_len, last_row / G + w.shift + 1);
+	w.tiles = w.seen > 0 ? (w.seen + tile - 1) / tile : 0;
+	return w;
+}
+
 static __device__ __forceinline__ void bar_init(uint32_t bar, int count)
 {
 	asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" :: "r"(bar), "r"(count) : "memory");
@@ -80,6 +98,20 @@ static __device__ __forceinline__ void group_sync(int name, int threads)
 static __device__ __forceinline__ void group_arrive(int name, int threads)
 {
 	asm volatile("bar.arrive %0, %1;" :: "r"(name), "r"(threads) : "memory");
+}
+
+/* Nobody reads the last unit any more: there are no others. The last block leaves the tickets as they were. */
+static __device__ __forceinline__ void hopper_end(struct hopper_unit *told, uint32_t qfull, unsigned *tickets)
+{
+	copy_commit();
+	copy_wait<0>();
+	if (threadIdx.x == 0) {
+		told->tiles = -1;
+		bar_arrive(qfull);
+		if (atomicAdd(tickets + 1, 1u) == gridDim.x - 1)
+			tickets[0] = tickets[1] = 0;
+	}
+	bar_arrive(qfull);
 }
 
 static __device__ __forceinline__ void wg_fence(void)

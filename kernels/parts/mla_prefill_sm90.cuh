@@ -117,8 +117,6 @@ latent_kernel(mla_args a, M m, int batch, unsigned *tickets)
 
 		/* as in hopper_kernel() */
 		for (int64_t u = total - 1 - blockIdx.x;; u = total - 1 - gridDim.x - ticket, turn++) {
-			struct hopper_unit w;
-
 			group_sync(COPIERS, 128);
 			if (u < 0)
 				break;
@@ -126,14 +124,9 @@ latent_kernel(mla_args a, M m, int batch, unsigned *tickets)
 				ticket = atomicAdd(tickets, 1u);
 			while (u < low)
 				low -= units(--b);
-			w.head = 0;
-			w.first = (int)(u - low) * S::rows;
-			w.q_from = m.q_from(b);
-			w.q_len = m.q_to(b) - w.q_from;
-			int kv_len = m.kv_len(b), last_row = min(w.first + S::rows, w.q_len * S::H) - 1;
-			w.shift = kv_len - w.q_len;
-			w.seen = min(kv_len, last_row / S::H + w.shift + 1);
-			w.tiles = w.seen > 0 ? (w.seen + S::tile - 1) / S::tile : 0;
+
+			struct hopper_unit w = hopper_unit_of<S::H>(m, b, 0, (int)(u - low) * S::rows, S::rows, S::tile);
+
 			bar_wait(qempty, turn & 1 ^ 1);
 			if (threadIdx.x == 0) {
 				told = w;
@@ -183,17 +176,8 @@ latent_kernel(mla_args a, M m, int batch, unsigned *tickets)
 			}
 			group_sync(COPIERS, 128);
 		}
-		copy_commit();
-		copy_wait<0>();
 		bar_wait(qempty, turn & 1 ^ 1);
-		if (threadIdx.x == 0) {
-			told.tiles = -1;
-			bar_arrive(qfull);
-			/* the last block leaves them as they were for the next call */
-			if (atomicAdd(tickets + 1, 1u) == gridDim.x - 1)
-				tickets[0] = tickets[1] = 0;
-		}
-		bar_arrive(qfull);
+		hopper_end(&told, qfull, tickets);
 		return;
 	}
 	asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");

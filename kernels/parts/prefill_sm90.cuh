@@ -145,8 +145,6 @@ hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int b
 		 * block works; the barriers keep it from the warps that still read the one before.
 		 */
 		for (int64_t u = total - 1 - blockIdx.x;; u = total - 1 - gridDim.x - ticket, turn++) {
-			struct hopper_unit w;
-
 			copiers_sync();
 			if (u < 0)
 				break;
@@ -154,14 +152,10 @@ hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int b
 				ticket = atomicAdd(tickets, 1u);
 			while (u < low)
 				low -= units(--b);
-			w.head = (int)((u - low) % HKV);
-			w.first = (int)((u - low) / HKV) * S::rows;
-			w.q_from = m.q_from(b);
-			w.q_len = m.q_to(b) - w.q_from;
-			int kv_len = m.kv_len(b), last_row = min(w.first + S::rows, w.q_len * S::G) - 1;
-			w.shift = kv_len - w.q_len;
-			w.seen = min(kv_len, last_row / S::G + w.shift + 1);
-			w.tiles = w.seen > 0 ? (w.seen + S::tile - 1) / S::tile : 0;
+
+			struct hopper_unit w = hopper_unit_of<S::G>(m, b, (int)((u - low) % HKV),
+				(int)((u - low) / HKV) * S::rows, S::rows, S::tile);
+
 			/* the first keys come before the queries: their place is free earlier */
 			for (int t = 0; t < max(w.tiles, 1); t++) {
 				int s = count % S::stages, phase = count / S::stages & 1;
@@ -208,16 +202,7 @@ hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int b
 			copiers_sync();
 		}
 		bar_wait(qempty, turn & 1 ^ 1);
-		copy_commit();
-		copy_wait<0>();
-		if (threadIdx.x == 0) {
-			told.tiles = -1;
-			bar_arrive(qfull);
-			/* the last block leaves them as they were for the next call */
-			if (atomicAdd(tickets + 1, 1u) == gridDim.x - 1)
-				tickets[0] = tickets[1] = 0;
-		}
-		bar_arrive(qfull);
+		hopper_end(&told, qfull, tickets);
 		return;
 	}
 	asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
