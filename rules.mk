@@ -328,14 +328,16 @@ $(solutions): $T/gpu/lib/onboard_cuda_%.so:
 
 evalwl = $B/bin/evalwl --dataset=$(dataset) --lib=$T/gpu/lib --cache=$T/eval --python='$(PYTHON)' $(EVAL_FLAGS)
 evaluated = $(or $(DEFINITIONS),$(basename $(notdir $(wildcard $(dataset)/workloads/*/*.jsonl))))
+no_workloads = echo '  no workloads in $(dataset)/workloads: make workloads, or DEFINITIONS=' >&2
 #:   traces       solutions of the dataset clone on its workloads, on a GPU
 traces: all $B/eval/libevalcuda.so
-	@$(evalwl) $(evaluated)
-#:   bench-gpu    the same on new traces, and a table: time, bandwidth, against FlashInfer
+	@$(if $(evaluated),$(evalwl) $(evaluated),$(no_workloads))
+#:   bench-gpu    the same on new traces, and a table: time, bandwidth, against FlashInfer and Triton
 bench-gpu: kernels
-	@if [ -z '$(has_gpu)' ]; then printf '%s\n' $(evaluated) | sort >$T/gpu/not-run.txt; \
-		echo "  compiled for $(GPU_ARCHS:%=sm_%): $(words $(solutions)) kernels; not run, no GPU here: $$(wc -l <$T/gpu/not-run.txt) definitions ($T/gpu/not-run.txt)" >&2; \
-	else $(evalwl) --traces=$T/bench/traces --again --graph --planned $(evaluated); scripts/gpu-table $(dataset) $T/bench/traces; fi
+	@if [ -z '$(has_gpu)' ]; then \
+		sed -n 's|^solutions :=||p' $T/gpu/kernels.mk | grep -o 'onboard_cuda_[^ ]*' | sed 's/onboard_cuda_//; s/[.]so$$//' >$T/gpu/not-run.txt || :; \
+		echo "  compiled for $(GPU_ARCHS:%=sm_%), not run, no GPU here: $$(wc -l <$T/gpu/not-run.txt) kernels ($T/gpu/not-run.txt)" >&2; \
+	else $(if $(evaluated),$(evalwl) --traces=$T/bench/traces --again --graph --planned $(evaluated); scripts/gpu-table $(dataset) $T/bench/traces,$(no_workloads)); fi
 
 include tests/tests.mk
 
