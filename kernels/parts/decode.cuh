@@ -184,8 +184,7 @@ static __device__ void decode_tile(decode_state &s, uint32_t k, uint32_t v, int 
 		float m = fmaxf(fmaxf(p[0][h * 2], p[0][h * 2 + 1]),
 				fmaxf(p[1][h * 2], p[1][h * 2 + 1])), keep, by, sum = 0;
 
-		m = quad_max(m);
-		m = fmaxf(m, s.m[h]);
+		m = fmaxf(quad_max(m), s.m[h]);
 		/* of a row without any logit; not-a-number passes through */
 		keep = m == -INFINITY ? 1 : exp2f(s.m[h] - m);
 		by = m == -INFINITY ? 0 : m;
@@ -227,10 +226,9 @@ static __device__ void decode_put(decode_state &s, float *merge)
 	#pragma unroll
 	for (int h = 0; h < 2; h++) {
 		int r = lane / 4 + h * 8;
-		float l = s.l[h];
+		float l = quad_sum(s.l[h]);
 		float *to = merge + warp * S::partial + r * S::part_row;
 
-		l = quad_sum(l);
 		if (r >= S::GB)
 			continue;
 		#pragma unroll
@@ -344,7 +342,6 @@ decode_kernel(decode_args a)
 	int stage = 0;
 
 	shared[0].blocks = shared[1].blocks = 0;
-
 	/* requests without a token */
 	for (int i = blockIdx.x; i < a.batch; i += gridDim.x) {
 		if (decode_len(a, i) > 0)

@@ -100,6 +100,28 @@ static __device__ __forceinline__ void group_arrive(int name, int threads)
 	asm volatile("bar.arrive %0, %1;" :: "r"(name), "r"(threads) : "memory");
 }
 
+/*
+ * Units from the last to the first, by tickets; for the warpgroup that copies: whether there is a u-th, and the
+ * request b that has it, `low` units before that. The last rows of a request see the most and come first. A ticket
+ * is drawn while its block works; the barriers, this one and the caller's after the unit, keep it from the warps
+ * that still read the one before.
+ */
+enum { COPIERS = 3 };	/* named barrier */
+
+template <typename F>
+static __device__ __forceinline__ bool hopper_draw(int64_t u, F units, int64_t &low, int &b, unsigned *ticket,
+						   unsigned *tickets)
+{
+	group_sync(COPIERS, 128);
+	if (u < 0)
+		return false;
+	if (threadIdx.x == 0)
+		*ticket = atomicAdd(tickets, 1u);
+	while (u < low)
+		low -= units(--b);
+	return true;
+}
+
 /* Nobody reads the last unit any more: there are no others. The last block leaves the tickets as they were. */
 static __device__ __forceinline__ void hopper_end(struct hopper_unit *told, uint32_t qfull, unsigned *tickets)
 {
@@ -143,6 +165,29 @@ static __device__ __forceinline__ uint64_t wg_matrix(uint32_t at, uint32_t lead)
 {
 	return (uint64_t)(at >> 4 & 0x3fff) | (uint64_t)(lead >> 4) << 16 | (uint64_t)(1024 >> 4) << 32 |
 		(uint64_t)1 << 62;
+}
+
+/*
+ * The greatest of a row's logits in a fragment of N * 8 columns and of `was`: of row h of this thread's two, in all
+ * lanes that have it. CUT: those from column `limit` on are masked, in d too.
+ */
+template <int N, bool CUT>
+static __device__ __forceinline__ float wg_row_max(float *d, int h, int limit, float was)
+{
+	float top[4] = { was, was, was, was };
+	int lane = threadIdx.x % 32;	/* signed: so is limit */
+
+	#pragma unroll
+	for (int n = 0; n < N; n++)
+		#pragma unroll
+		for (int e = 0; e < 2; e++) {
+			float &x = d[n * 4 + h * 2 + e], &best = top[n % 2 * 2 + e];
+
+			if (CUT && n * 8 + lane % 4 * 2 + e >= limit)
+				x = -INFINITY;
+			best = fmaxf(best, x);
+		}
+	return quad_max(fmaxf(fmaxf(top[0], top[1]), fmaxf(top[2], top[3])));
 }
 
 /* Accumulators change behind the compiler's back: it is not to move their use over a wait. */

@@ -76,7 +76,7 @@ latent_kernel(mla_args a, M m, int batch, unsigned *tickets)
 {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 	using S = latent_shape;
-	enum { TURN = 1, COPIERS };	/* named barriers */
+	enum { TURN = 1 };	/* named barrier */
 	extern __shared__ char raw[];
 	__shared__ __align__(8) uint64_t bars[S::stages * (S::steps + 2) + 5];
 	__shared__ struct hopper_unit told;
@@ -115,16 +115,8 @@ latent_kernel(mla_args a, M m, int batch, unsigned *tickets)
 		int64_t low = total;
 		uint32_t swizzled = r0 * 128 + ((c ^ r0) & 7) * 16;
 
-		/* as in hopper_kernel() */
-		for (int64_t u = total - 1 - blockIdx.x;; u = total - 1 - gridDim.x - ticket, turn++) {
-			group_sync(COPIERS, 128);
-			if (u < 0)
-				break;
-			if (threadIdx.x == 0)
-				ticket = atomicAdd(tickets, 1u);
-			while (u < low)
-				low -= units(--b);
-
+		for (int64_t u = total - 1 - blockIdx.x; hopper_draw(u, units, low, b, &ticket, tickets);
+		     u = total - 1 - gridDim.x - ticket, turn++) {
 			struct hopper_unit w = hopper_unit_of<S::H>(m, b, 0, (int)(u - low) * S::rows, S::rows, S::tile);
 
 			bar_wait(qempty, turn & 1 ^ 1);
@@ -252,20 +244,8 @@ latent_kernel(mla_args a, M m, int batch, unsigned *tickets)
 			int r = base + h * 8;
 			int limit = min(w.seen, (w.first + r) / S::H + w.shift + 1) -
 				(w.tiles - 1 - t) * S::tile;
-			float top[4] = { mx[h], mx[h], mx[h], mx[h] }, sum[2] = {}, most, by;
+			float most = wg_row_max<8, decltype(cut)::value>(s, h, limit, mx[h]), sum[2] = {}, by;
 
-			#pragma unroll
-			for (int n = 0; n < 8; n++)
-				#pragma unroll
-				for (int e = 0; e < 2; e++) {
-					float &x = s[n * 4 + h * 2 + e], &best = top[n % 2 * 2 + e];
-
-					if (decltype(cut)::value && n * 8 + lane % 4 * 2 + e >= limit)
-						x = -INFINITY;
-					best = fmaxf(best, x);
-				}
-			most = fmaxf(fmaxf(top[0], top[1]), fmaxf(top[2], top[3]));
-			most = quad_max(most);
 			if (lane % 4 == 0)
 				maxima[t % 2][r] = most;
 			keep[h] = most == mx[h] ? 1 : ex2((mx[h] - most) * a.scale);

@@ -47,11 +47,6 @@ static __device__ __forceinline__ void give_turn(int group)
 	group_arrive(group, 256);
 }
 
-static __device__ __forceinline__ void copiers_sync(void)
-{
-	group_sync(3, 128);
-}
-
 #define WG_REGS "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21," \
 	"%22,%23,%24,%25,%26,%27,%28,%29,%30,%31,%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43," \
 	"%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63}"
@@ -140,19 +135,8 @@ hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int b
 			}
 		};
 
-		/*
-		 * The last rows of a request see the most and come first. A ticket is drawn while its
-		 * block works; the barriers keep it from the warps that still read the one before.
-		 */
-		for (int64_t u = total - 1 - blockIdx.x;; u = total - 1 - gridDim.x - ticket, turn++) {
-			copiers_sync();
-			if (u < 0)
-				break;
-			if (threadIdx.x == 0)
-				ticket = atomicAdd(tickets, 1u);
-			while (u < low)
-				low -= units(--b);
-
+		for (int64_t u = total - 1 - blockIdx.x; hopper_draw(u, units, low, b, &ticket, tickets);
+		     u = total - 1 - gridDim.x - ticket, turn++) {
 			struct hopper_unit w = hopper_unit_of<S::G>(m, b, (int)((u - low) % HKV),
 				(int)((u - low) / HKV) * S::rows, S::rows, S::tile);
 
@@ -199,7 +183,7 @@ hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int b
 					count++;
 				}
 			}
-			copiers_sync();
+			group_sync(COPIERS, 128);
 		}
 		bar_wait(qempty, turn & 1 ^ 1);
 		hopper_end(&told, qfull, tickets);
@@ -235,20 +219,8 @@ hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int b
 		for (int h = 0; h < 2; h++) {
 			int limit = min(w.seen, (w.first + base + h * 8) / S::G + w.shift + 1) -
 				(w.tiles - 1 - t) * S::tile;
-			float top[4] = { mx[h], mx[h], mx[h], mx[h] }, sum[4] = {}, by, most;
+			float most = wg_row_max<16, decltype(cut)::value>(s, h, limit, mx[h]), sum[4] = {}, by;
 
-			#pragma unroll
-			for (int n = 0; n < 16; n++)
-				#pragma unroll
-				for (int e = 0; e < 2; e++) {
-					float &x = s[n * 4 + h * 2 + e], &best = top[n % 2 * 2 + e];
-
-					if (decltype(cut)::value && n * 8 + lane % 4 * 2 + e >= limit)
-						x = -INFINITY;
-					best = fmaxf(best, x);
-				}
-			most = fmaxf(fmaxf(top[0], top[1]), fmaxf(top[2], top[3]));
-			most = quad_max(most);
 			keep[h] = most == mx[h] ? 1 : ex2((mx[h] - most) * scale);
 			by = most == -INFINITY ? 0 : most * scale;
 			#pragma unroll
