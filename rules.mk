@@ -335,7 +335,7 @@ traces: all $B/eval/libevalcuda.so
 #:   bench-gpu    the same on new traces, and a table: time, bandwidth, against FlashInfer and Triton
 bench-gpu: kernels
 	@if [ -z '$(has_gpu)' ]; then \
-		sed -n 's|^solutions :=||p' $T/gpu/kernels.mk | grep -o 'onboard_cuda_[^ ]*' | sed 's/onboard_cuda_//; s/[.]so$$//' >$T/gpu/not-run.txt || :; \
+		sed -n 's/^solutions :=//p' $T/gpu/kernels.mk | tr ' ' '\n' | sed -n 's/.*onboard_cuda_\(.*\)[.]so/\1/p' >$T/gpu/not-run.txt; \
 		echo "  compiled for $(GPU_ARCHS:%=sm_%), not run, no GPU here: $$(wc -l <$T/gpu/not-run.txt) kernels ($T/gpu/not-run.txt)" >&2; \
 	else $(if $(evaluated),$(evalwl) --traces=$T/bench/traces --again --graph --planned $(evaluated); scripts/gpu-table $(dataset) $T/bench/traces,$(no_workloads)); fi
 

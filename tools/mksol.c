@@ -53,11 +53,12 @@ static bool word_char(char c)
 	return isalnum((unsigned char)c) || c == '_';
 }
 
-/* The number that a line "NAME = 1e-6" of the reference gives; any case. */
-static bool assigned(const char *reference, const char *name, char *num, size_t size)
+/* The number that a line "NAME = 1e-6" of the reference gives, any case; to num. */
+static const char *assigned(const json_t *def, const char *definition,
+			    const char *name, char *num, size_t size)
 {
 	size_t n = strlen(name);
-	const char *s, *v;
+	const char *reference = json_get_str(def, "reference"), *s, *v;
 	char *end;
 
 	for (s = reference; *s; s++) {
@@ -72,9 +73,9 @@ static bool assigned(const char *reference, const char *name, char *num, size_t 
 			continue;
 		v += 1 + strspn(v + 1, " \t");
 		snprintf(num, size, "%.*s", (int)(end - v), v);
-		return true;
+		return num;
 	}
-	return false;
+	die(EX_REFUSED, "%s: its reference does not say what %s is", definition, name);
 }
 
 /* P_<param> for every one that the source names. */
@@ -99,12 +100,9 @@ static void add_params(struct strbuf *sb, const char *source,
 			if (json_is_integer(v))
 				strbuf_addf(sb, "#define P_%s %lld\n", param,
 					    (long long)json_integer_value(v));
-			else if (assigned(json_get_str(def, "reference"), param,
-					  num, sizeof num))
-				strbuf_addf(sb, "#define P_%s %s\n", param, num);
 			else
-				die(EX_REFUSED, "%s: its reference does not say what %s is",
-				    name, param);
+				strbuf_addf(sb, "#define P_%s %s\n", param,
+					    assigned(def, name, param, num, sizeof num));
 		}
 		free(param);
 	}
@@ -228,28 +226,24 @@ static void write_solution(json_t *solution, const char *author, const char *op,
 	free(path);
 }
 
-/* The constants that a text's placeholders name: axes, and what the reference gives. */
+/* Const axes, and what else the text's placeholders name: the reference gives it. */
 static json_t *constants(const char *text, const json_t *def, const char *name)
 {
 	json_t *values = json_object(), *axis;
-	const char *s, *end;
+	const char *s, *end, *key;
+	char num[64], *param;
 
+	json_object_foreach(json_object_get((json_t *)def, "axes"), key, axis)
+		if (json_object_get(axis, "value"))
+			json_object_set(values, key, json_object_get(axis, "value"));
 	for (s = text; (s = strstr(s, "@{")); s = end) {
-		char num[64], *key;
-
 		s += 2;
 		end = s + strcspn(s, "}");
-		key = xstrndup(s, (size_t)(end - s));
-		axis = json_object_get(json_object_get(json_object_get(def, "axes"),
-						       key), "value");
-		if (axis)
-			json_object_set(values, key, axis);
-		else if (assigned(json_get_str(def, "reference"), key, num, sizeof num))
-			json_object_set_new(values, key, json_string(num));
-		else
-			die(EX_REFUSED, "%s: its reference does not say what %s is",
-			    name, key);
-		free(key);
+		param = xstrndup(s, (size_t)(end - s));
+		if (!json_object_get(values, param))
+			json_object_set_new(values, param, json_string(
+				assigned(def, name, param, num, sizeof num)));
+		free(param);
 	}
 	return values;
 }
@@ -268,13 +262,9 @@ static void make_triton(const struct wl_target *t)
 		if (!whole)
 			die(EX_REFUSED, "%s", err.buf);
 		name = strbuf_text("triton_%s", t->name);
-		write_solution(json_pack("{s:s, s:s, s:s, s:s, s:{s:s, s:[s], s:s, s:[s],"
-			" s:b}, s:[{s:s, s:s}]}", "name", name, "definition", t->name,
-			"author", "triton", "description", "Wraps a kernel in Triton.",
-			"spec", "language", "triton", "target_hardware", "cuda",
-			"entry_point", "main.py::run", "dependencies", "triton",
-			"destination_passing_style", false, "sources", "path",
-			"main.py", "content", whole), "triton", t->op, t->name);
+		write_solution(kernel_wrapper(name, t->name, "triton",
+				"Wraps a kernel in Triton.", "triton", "triton",
+				whole), "triton", t->op, t->name);
 		json_decref(values);
 		free(name);
 		free(whole);

@@ -103,7 +103,7 @@ static gemm_plan *gemm_find(const struct ob_arg *arg)
 		float ms = gemm_time(p, &got[i].algo, arg, scratch, ev);
 
 		/* the heuristic's order stands but for a gain beyond the noise */
-		if (ms < best * 0.98f || i == 0) {
+		if (ms < best * 0.98f) {
 			best = ms;
 			p.algo = got[i].algo;
 		}

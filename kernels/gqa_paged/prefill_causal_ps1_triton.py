@@ -4,10 +4,7 @@ import torch
 from sglang.srt.layers.attention.triton_ops.extend_attention import extend_attention_fwd
 
 
-# part: once
-
-
-# part: slots
+# part: triton_plan
 
 
 # part: triton_extend

@@ -6,10 +6,7 @@ from sglang.srt.layers.attention.triton_ops.decode_attention import decode_atten
 from sglang.srt.layers.attention.triton_ops.metadata import get_num_kv_splits_triton
 
 
-# part: once
-
-
-# part: slots
+# part: triton_plan
 
 
 # part: triton_decode

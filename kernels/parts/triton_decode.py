@@ -14,7 +14,7 @@ def decode(q, k, v, kv_indptr, kv_indices, last, page_size, sm_scale, most):
         lse = torch.full((*q.shape[:2], most), float("-inf"), dtype=torch.float32, device=q.device)
         return {"indptr": indptr, "at": at, "splits": splits, "parts": parts, "ends": lse}
 
-    p = once(kv_indptr, plan)
+    p = once("plan", kv_indptr, plan)
     out = torch.empty(*q.shape[:2], v.shape[-1], dtype=q.dtype, device=q.device)
     decode_attention_fwd(
         q, k, v, out, p["indptr"], p["at"], p["parts"], p["ends"], p["splits"], most, float(sm_scale), 1.0, 1.0

@@ -10,7 +10,7 @@ def extend(q, k, v, qo_indptr, kv_indptr, kv_indices, last, page_size, sm_scale)
         return {"qo": qo_indptr.to(torch.int32), "before": before, "seen": seen, "k": k[at[mine]], "v": v[at[mine]],
                 "longest": int(queries.max()), "ends": torch.empty(q.shape[:2], dtype=torch.float32, device=q.device)}
 
-    p = once(qo_indptr, plan)
+    p = once("plan", qo_indptr, plan)
     out = torch.empty(*q.shape[:2], v.shape[-1], dtype=q.dtype, device=q.device)
     extend_attention_fwd(
         q, p["k"], p["v"], out, k, v, p["qo"], p["before"], p["seen"], None, True, None, p["longest"], 1.0, 1.0,

@@ -348,6 +348,20 @@ char *kernel_test(const struct kernel_template *t, const char *op,
 	return text;
 }
 
+json_t *kernel_wrapper(const char *name, const char *definition, const char *author,
+		       const char *description, const char *language,
+		       const char *needs, const char *text)
+{
+	return json_pack("{s:s, s:s, s:s, s:s, s:{s:s, s:[s], s:s, s:o, s:b},"
+			 " s:[{s:s, s:s}]}", "name", name, "definition", definition,
+			 "author", author, "description", description, "spec",
+			 "language", language, "target_hardware", "cuda",
+			 "entry_point", "main.py::run", "dependencies",
+			 needs ? json_pack("[s]", needs) : json_array(),
+			 "destination_passing_style", false, "sources", "path",
+			 "main.py", "content", text);
+}
+
 json_t *kernel_solution(const struct kernel_template *t, const char *op,
 			const char *name, const struct kernel_use *use,
 			struct strbuf *err)
@@ -359,15 +373,9 @@ json_t *kernel_solution(const struct kernel_template *t, const char *op,
 
 	strbuf_addf(&sb, "flashinfer_wrapper_%s", name);
 	if (text)
-		sol = json_pack("{s:s, s:s, s:s, s:s, s:{s:s, s:[s], s:s, s:o,"
-			" s:b}, s:[{s:s, s:s}]}", "name", sb.buf, "definition",
-			name, "author", "baseline", "description", flashinfer ?
+		sol = kernel_wrapper(sb.buf, name, "baseline", flashinfer ?
 			"Wraps the kernel of FlashInfer." : "Wraps PyTorch.",
-			"spec", "language", "python", "target_hardware",
-			"cuda", "entry_point", "main.py::run", "dependencies",
-			flashinfer ? json_pack("[s]", "flashinfer") :
-			json_array(), "destination_passing_style", false,
-			"sources", "path", "main.py", "content", text);
+			"python", flashinfer ? "flashinfer" : NULL, text);
 	json_decref(values);
 	strbuf_release(&sb);
 	free(text);

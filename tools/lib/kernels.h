@@ -84,6 +84,10 @@ char *kernel_test(const struct kernel_template *t, const char *op,
 json_t *kernel_solution(const struct kernel_template *t, const char *op,
 			const char *name, const struct kernel_use *use,
 			struct strbuf *err);
+/* A Solution of one Python text with run(); needs: the package that it imports, or NULL. */
+json_t *kernel_wrapper(const char *name, const char *definition, const char *author,
+		       const char *description, const char *language,
+		       const char *needs, const char *text);
 /*
  * The same for an entry of kernels.json and one model: a pure function of
  * that model's files, whoever else needs the kernel.

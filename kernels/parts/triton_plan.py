@@ -1,3 +1,14 @@
+def once(what, key, make):
+    """What an engine computes once a step for all layers, each `what` of its own: kept while `key`, a tensor, lives."""
+    made = once.made.get(what)
+    if made is None or made[0]() is not key:
+        made = once.made[what] = weakref.ref(key), make()
+    return made[1]
+
+
+once.made = {}
+
+
 def slots(kv_indptr, kv_indices, lengths, page_size):
     """Where the first `lengths` tokens of each request lie in the cache, one after another, and their indptr."""
     indptr = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]).to(torch.int32)
