@@ -17,6 +17,7 @@
  *		0), or a list of which one is enough
  *	queries	"one" or "many": whether all requests of plan.qo_indptr have
  *		one query token
+ *	causal	true: no request may have keys, but fewer than queries
  *	plan	true: the call is nothing without a plan
  *	flat	[ARG...]: where such a tensor has one dimension more than the
  *		input, its first two count as one (requests and their tokens)
