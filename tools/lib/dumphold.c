@@ -144,3 +144,40 @@ int dump_hold(struct dump_mapping *x)
 {
 	return hold_numbers(x) || hold_literals(x) || hold_queries(x) ? -1 : 0;
 }
+
+static const struct check_input *input_of(const struct workload *w, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < w->n; i++)
+		if (!strcmp(w->input[i].name, name))
+			return &w->input[i].in;
+	return NULL;
+}
+
+/*
+ * The queries of a causal call are its requests' last tokens. A prefix that is to be merged with them (SGLang, which
+ * tells forward() so, and that is not logged) may have fewer keys than queries: references give nan for the rows that
+ * then see none, so that no solution would pass.
+ */
+int dump_hold_causal(struct dump_mapping *x)
+{
+	const struct check_input *q = input_of(x->w, "qo_indptr"), *kv = input_of(x->w, "kv_indptr");
+	const struct check_input *last = input_of(x->w, "kv_last_page_len");
+	json_int_t page = dump_const(x->m->definition, "page_size");
+	size_t b;
+
+	if (!json_is_true(json_object_get(x->m->how, "causal")) || !q || !kv || !q->values || !kv->values)
+		return 0;
+	for (b = 0; b + 1 < q->n && b + 1 < kv->n; b++) {
+		int64_t queries = q->values[b + 1] - q->values[b], keys = kv->values[b + 1] - kv->values[b];
+
+		if (keys > 0 && page > 1)
+			keys = (keys - 1) * page + (last && last->values && b < last->n ? last->values[b] : page);
+		if (keys <= 0 || keys >= queries)
+			continue;
+		strbuf_addstr(x->why, "a request has fewer keys than queries: the call is not causal");
+		return -1;
+	}
+	return 0;
+}

@@ -20,5 +20,7 @@ int dump_look(const struct dump_mapping *x, const char *where,
 	      struct dump_value *v);
 /* 0 when hold, is and queries are met; else -1 with the reason in x->why. */
 int dump_hold(struct dump_mapping *x);
+/* The same for what `causal` asks, once the inputs are taken. */
+int dump_hold_causal(struct dump_mapping *x);
 
 #endif
