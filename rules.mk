@@ -307,9 +307,9 @@ nvcc     := $(firstword $(shell command -v nvcc) $(wildcard $(or $(CUDA_HOME),/u
 gencode   = $(foreach a,$(GPU_ARCHS),-gencode arch=compute_$a,code=sm_$a)
 NVCCFLAGS := -O3 -std=c++17 -Xcompiler -fPIC -shared
 
-$B/eval/libevalcpu.so: tools/eval/cpu.c tools/eval/evaldev.h tools/eval/evalfill.h
+$B/eval/libevalcpu.so: tools/eval/cpu.c $(wildcard tools/eval/*.h)
 	$(call say,CC) mkdir -p $(@D); $(flags) -ffp-contract=off -fPIC -shared -o $@ $< -lm
-$B/eval/libevalcuda.so: tools/eval/cuda.cu tools/eval/evaldev.h tools/eval/evalfill.h | need-nvcc
+$B/eval/libevalcuda.so: tools/eval/cuda.cu $(wildcard tools/eval/*.h) | need-nvcc
 	$(call say,NVCC) mkdir -p $(@D); $(nvcc) $(NVCCFLAGS) $(gencode) -o $@ $< -ldl
 all: $B/eval/libevalcpu.so
 

@@ -75,14 +75,15 @@ static json_t *device_error(const char *what)
 	return status("RUNTIME_ERROR", "%s: %s", what, dev.error());
 }
 
+/*
+ * A library that was used stays: the next one wants cuBLAS again, say, which takes half a second to load.
+ */
 static bool load_solution(struct solution *s, const char *path)
 {
 	if (s->path && !strcmp(s->path, path))
 		return true;
 	if (s->scratch)
 		dev.free(s->scratch);
-	if (s->so)
-		dlclose(s->so);
 	free(s->path);
 	*s = (struct solution){ .path = xstrdup(path) };
 	s->so = dlopen(path, RTLD_NOW | RTLD_LOCAL);
@@ -149,7 +150,7 @@ static json_t *scratch(struct call *c)
 	c->s->scratch = NULL;
 	c->s->scratch_size = 0;
 	if (dev.alloc(&c->s->scratch, want) ||
-	    tensor_zero(&dev, c->s->scratch, want))
+	    dev.set(c->s->scratch, 0, want))
 		return device_error("memory for the workspace");
 	c->s->scratch_size = want;
 	return NULL;

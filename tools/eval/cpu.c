@@ -3,6 +3,7 @@
  * where there is none. Times are of the processor's clock.
  */
 #include "evalfill.h"
+#include "evalread.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -54,6 +55,18 @@ int ev_upload(void *dst, const void *src, size_t n)
 int ev_download(void *dst, const void *src, size_t n)
 {
 	return ev_upload(dst, src, n);
+}
+
+int ev_set(void *dst, int byte, size_t n)
+{
+	if (n)
+		memset(dst, byte, n);
+	return 0;
+}
+
+int ev_read(void *dst, int fd, uint64_t at, size_t n)
+{
+	return ev_file_get(fd, dst, at, n) ? fail("reading a file") : 0;
 }
 
 void *ev_stream(void)

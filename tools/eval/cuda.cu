@@ -7,6 +7,7 @@
  * twice the L2's size is written.
  */
 #include "evalfill.h"
+#include "evalread.h"
 
 #include <cuda_runtime.h>
 #include <cupti.h>
@@ -17,6 +18,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <system_error>
+#include <thread>
 #include <vector>
 
 static char error[512], description[1024];
@@ -127,6 +130,88 @@ extern "C" int ev_download(void *dst, const void *src, size_t n)
 {
 	TRY(cudaMemcpyAsync(dst, src, n, cudaMemcpyDeviceToHost, stream));
 	TRY(cudaStreamSynchronize(stream));
+	return 0;
+}
+
+extern "C" int ev_set(void *dst, int byte, size_t n)
+{
+	TRY(cudaMemsetAsync(dst, byte, n, stream));
+	return 0;
+}
+
+/*
+ * Pieces of a file go through pinned memory, a thread and a piece each: one thread that copies from the page cache is
+ * several times slower than the bus, as is a copy from memory that is not pinned.
+ */
+struct lane {
+	char *piece;
+	cudaEvent_t sent;
+	cudaError_t e;
+	bool unread;
+	int why;
+};
+
+enum { LANES = 4, PIECE = 8 << 20 };
+
+static int lane_open(struct lane *l)
+{
+	if (l->piece)
+		return 0;
+	TRY(cudaEventCreateWithFlags(&l->sent, cudaEventDisableTiming));
+	TRY(cudaMallocHost(&l->piece, PIECE));
+	return 0;
+}
+
+/* Every LANES-th piece from the first-th on; errno of a file that ended is 0. */
+static void lane_send(struct lane *l, char *dst, int fd, uint64_t at, size_t n, size_t first)
+{
+	l->unread = false;
+	l->e = cudaSetDevice(device_no);
+	for (size_t from = first * PIECE; from < n && !l->e; from += (size_t)LANES * PIECE) {
+		size_t size = std::min<size_t>(n - from, PIECE);
+
+		l->e = cudaEventSynchronize(l->sent);
+		if (l->e)
+			break;
+		if (ev_file_get(fd, l->piece, at + from, size)) {
+			l->unread = true;
+			l->why = errno;
+			break;
+		}
+		l->e = cudaMemcpyAsync(dst + from, l->piece, size, cudaMemcpyHostToDevice, stream);
+		if (!l->e)
+			l->e = cudaEventRecord(l->sent, stream);
+	}
+}
+
+extern "C" int ev_read(void *dst, int fd, uint64_t at, size_t n)
+{
+	static struct lane lanes[LANES];
+	size_t count = std::min<size_t>((n + PIECE - 1) / PIECE, LANES), i;
+	std::thread threads[LANES];
+
+	for (i = 0; i < count; i++)
+		if (lane_open(&lanes[i]))
+			return -1;
+	for (i = 1; i < count; i++)
+		try {
+			threads[i] = std::thread(lane_send, &lanes[i], (char *)dst, fd, at, n, i);
+		} catch (const std::system_error &) {	/* no more threads here */
+			lane_send(&lanes[i], (char *)dst, fd, at, n, i);
+		}
+	if (count)
+		lane_send(&lanes[0], (char *)dst, fd, at, n, 0);
+	for (i = 1; i < count; i++)
+		if (threads[i].joinable())
+			threads[i].join();
+	for (i = 0; i < count; i++) {
+		TRY(lanes[i].e);
+		if (lanes[i].unread) {
+			snprintf(error, sizeof error, "reading a file: %s",
+				 lanes[i].why ? strerror(lanes[i].why) : "it is too short");
+			return -1;
+		}
+	}
 	return 0;
 }
 

@@ -70,6 +70,9 @@ int ev_alloc(void **p, size_t n);
 void ev_free(void *p);
 int ev_upload(void *dst, const void *src, size_t n);
 int ev_download(void *dst, const void *src, size_t n);
+int ev_set(void *dst, int byte, size_t n);
+/* n bytes of an open file, from `at` on: large ones by several threads, to be at the speed of the bus. */
+int ev_read(void *dst, int fd, uint64_t at, size_t n);
 void *ev_stream(void);
 int ev_sync(void);
 

@@ -148,7 +148,7 @@ int tensor_draws_run(struct tensor_draws *d, struct strbuf *err)
 	int ret = 0;
 
 	if (d->dev->alloc(&counts, size) || d->dev->alloc(&outside, 8) ||
-	    tensor_zero(d->dev, counts, size) || tensor_zero(d->dev, outside, 8))
+	    d->dev->set(counts, 0, size) || d->dev->set(outside, 0, 8))
 		ret = broken(d, "memory to count in", err);
 	for (i = 0; i < d->rounds && !ret; i++) {
 		ret = d->call(d->data);

@@ -1,7 +1,7 @@
 #include "tensorset.h"
-#include "fileio.h"
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <math.h>
 
 int evaldev_load(struct evaldev *dev, const char *dir, const char *which,
@@ -9,7 +9,7 @@ int evaldev_load(struct evaldev *dev, const char *dir, const char *which,
 {
 	static const char *const names[] = { "ev_error", "ev_open",
 		"ev_describe", "ev_alloc", "ev_free", "ev_upload",
-		"ev_download", "ev_stream", "ev_sync", "ev_size", "ev_fill",
+		"ev_download", "ev_set", "ev_read", "ev_stream", "ev_sync", "ev_size", "ev_fill",
 		"ev_compare", "ev_count", "ev_measure" };
 	struct strbuf path = STRBUF_INIT;
 	void **at = (void **)dev, *so;
@@ -93,8 +93,7 @@ int tensor_fill(const struct evaldev *dev, const json_t *in, void *dst,
 	const json_t *shape = json_object_get(in, "shape");
 	size_t size = dev->size(dtype, n);
 	const char *path;
-	void *buf;
-	int ret = 0;
+	int fd, ret = 0;
 
 	if (!strcmp(from, "random")) {
 		const char *seed = json_string_value(json_array_get(
@@ -118,37 +117,15 @@ int tensor_fill(const struct evaldev *dev, const json_t *in, void *dst,
 			    json_get_str(in, "name"));
 		return -1;
 	}
-	buf = file_piece(path, (uint64_t)json_integer_value(
-				json_object_get(in, "offset")), size);
-	if (!buf) {
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
 		strbuf_addf(err, "%s: %s", path, strerror(errno));
 		return -1;
 	}
-	if (dev->upload(dst, buf, size) || dev->sync())
+	if (dev->read(dst, fd, (uint64_t)json_integer_value(json_object_get(in, "offset")), size))
 		ret = device_failed(dev, path, err);
-	free(buf);
+	close(fd);
 	return ret;
-}
-
-static int set_bytes(const struct evaldev *dev, void *dst, size_t size, int byte)
-{
-	size_t piece = size < (1 << 20) ? size : 1 << 20, at, n;
-	void *buf = xmalloc(piece + 1);
-	int ret = 0;
-
-	memset(buf, byte, piece);
-	for (at = 0; at < size && !ret; at += n) {
-		n = size - at < piece ? size - at : piece;
-		ret = dev->upload((char *)dst + at, buf, n);
-	}
-	ret = dev->sync() || ret;
-	free(buf);
-	return ret;
-}
-
-int tensor_zero(const struct evaldev *dev, void *dst, size_t size)
-{
-	return set_bytes(dev, dst, size, 0);
 }
 
 int tensor_poison(const struct evaldev *dev, void **dst, const int *dtype,
@@ -157,7 +134,7 @@ int tensor_poison(const struct evaldev *dev, void **dst, const int *dtype,
 	size_t i;
 
 	for (i = 0; i < count; i++)
-		if (set_bytes(dev, dst[i], dev->size(dtype[i], n[i]), 0xff))
+		if (dev->set(dst[i], 0xff, dev->size(dtype[i], n[i])))
 			return -1;
 	return 0;
 }
@@ -248,7 +225,7 @@ int tensor_compare(const struct evaldev *dev, const json_t *job,
 	const char *name = json_get_str(out, "name");
 	bool sets = !strcmp(json_get_str(job, "kind"), "set") && dtype >= EV_I32;
 	struct st_tensor t;
-	void *host, *ref = NULL;
+	void *ref = NULL;
 	int ret = -1;
 
 	if (!v->any)
@@ -272,18 +249,13 @@ int tensor_compare(const struct evaldev *dev, const json_t *job,
 		free(want);
 		return ret;
 	}
-	host = xmalloc(t.size + 1);
-	if (!st_bytes(st, &t, host, err)) {
-		if (dev->alloc(&ref, t.size) || dev->upload(ref, host, t.size))
-			device_failed(dev, "the reference's output", err);
-		else
-			ret = compare_elements(dev, job, name, ref, got, dtype, n,
-					       v, err);
-	}
+	if (dev->alloc(&ref, t.size) || dev->read(ref, st->fd, t.offset, t.size))
+		device_failed(dev, "the reference's output", err);
+	else
+		ret = compare_elements(dev, job, name, ref, got, dtype, n, v, err);
 	dev->sync();
 	if (ref)
 		dev->free(ref);
-	free(host);
 	return ret;
 }
 

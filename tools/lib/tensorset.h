@@ -17,6 +17,8 @@ struct evaldev {
 	void (*free)(void *p);
 	int (*upload)(void *dst, const void *src, size_t n);
 	int (*download)(void *dst, const void *src, size_t n);
+	int (*set)(void *dst, int byte, size_t n);
+	int (*read)(void *dst, int fd, uint64_t at, size_t n);
 	void *(*stream)(void);
 	int (*sync)(void);
 	size_t (*size)(int dtype, int64_t n);
@@ -44,7 +46,6 @@ int tensor_shape(const json_t *spec, struct ob_arg *arg, int *dtype, int64_t *n,
 /* Makes an input's values there: from its seed of that trial, or its file. */
 int tensor_fill(const struct evaldev *dev, const json_t *in, void *dst,
 		int dtype, int64_t n, int trial, struct strbuf *err);
-int tensor_zero(const struct evaldev *dev, void *dst, size_t size);
 /* What a solution does not write is seen: nan, or -1. */
 int tensor_poison(const struct evaldev *dev, void **dst, const int *dtype,
 		  const int64_t *n, size_t count);
