@@ -1,5 +1,5 @@
 /* Each token attends to the cache rows that are listed for it; -1 is none. */
-#include "mla.cuh"
+#include "mla_sm90.cuh"
 
 struct sparse_map {
 	const int *indices;
@@ -17,7 +17,7 @@ struct sparse_map {
 
 extern "C" size_t onboard_workspace(const struct ob_arg *arg)
 {
-	return mla_workspace(DIM(q_nope, 0));
+	return mla_rows_workspace(DIM(q_nope, 0));
 }
 
 extern "C" int onboard_run(const struct ob_arg *arg, void *workspace, void *stream)
@@ -25,5 +25,5 @@ extern "C" int onboard_run(const struct ob_arg *arg, void *workspace, void *stre
 	mla_args a = MLA_ARGS;
 	sparse_map m = { TENSOR(sparse_indices) };
 
-	return mla_run(a, m, workspace, (cudaStream_t)stream);
+	return mla_rows_run(a, m, workspace, (cudaStream_t)stream);
 }

@@ -29,7 +29,6 @@ struct mla_shape {
 		return stages * kv_bytes + q_bytes + p_bytes + 16 * 4 * (2 * warps + 4);
 	}
 	static constexpr int cols = CKV / warps;	/* a warp's share of the output */
-	static constexpr int partial = 16 * (CKV + 2);
 	static_assert(CKV % 128 == 0 && K % 64 == 0, "ckv of whole 128s, ckv + kpe of 64s");
 };
 
@@ -47,28 +46,109 @@ static __device__ __forceinline__ uint32_t mla_at(int r, int c)
 	return (uint32_t)(r * mla_shape::row + ((c & ~7) | ((c ^ r) & 7)) * 16);
 }
 
+/* Blocks of any of these kernels, at most. */
+enum { mla_most_blocks = 512 };
+
+/*
+ * What a block has of N heads of a row that it shares: the output, not yet divided, in the order of its threads'
+ * registers, four of an item; then each head's maximum and sum. The first row of a block is one, its last, which it
+ * `opens`, another. An item is of two heads, `head` and `other` more, and of two columns, `col` and `next` more.
+ */
+template <int HEADS>
+struct mla_part {
+	static constexpr int N = HEADS, items = N * mla_shape::CKV / 4, HB = (mla_shape::H + N - 1) / N;
+	static constexpr int64_t size = items * 4 + N * 2;
+
+	static __device__ __forceinline__ float4 *of(const mla_args &a, int64_t block, bool opens)
+	{
+		return (float4 *)(a.partial + (block * 2 + opens) * size);
+	}
+	static __device__ __forceinline__ float2 *ends(float4 *part)
+	{
+		return (float2 *)(part + items);
+	}
+};
+
+/* Heads are the rows of the matrix instruction. */
+struct mla_wide : mla_part<16> {
+	static constexpr int other = 8, next = 1;
+	static constexpr bool early = false;	/* whether the merging may be launched early: not on sm_80 */
+
+	static __device__ __forceinline__ int head(int item) { return item % 32 / 4; }
+	static __device__ __forceinline__ int col(int item)
+	{
+		return item % mla_shape::threads / 32 * mla_shape::cols + item / mla_shape::threads * 8 +
+			item % 4 * 2;
+	}
+};
+
 struct mla_cursor {
 	int b, hb, len, tiles, t;
 	int64_t left;
 };
 
 /*
- * M: len(row) tokens, each found by token(row, i) as a row of the caches, -1 none.
+ * M: len(row) tokens, each found by token(row, i) as a row of the caches, -1 none. A row's tiles are read HB times,
+ * for a block of heads each.
  */
+template <int HB, typename M>
+static __device__ __forceinline__ struct run mla_run_of(const mla_args &a, const M &m)
+{
+	auto units = [&](int b) -> int64_t {
+		int n = m.len(b);
+
+		return n <= 0 ? 0 : (int64_t)((n + mla_shape::tile - 1) / mla_shape::tile) * HB;
+	};
+
+	return units_run<mla_shape::threads>(a.rows, units, blockIdx.x, gridDim.x);
+}
+
 template <typename M>
-static __device__ void mla_next(const M &m, mla_cursor &c)
+static __device__ __forceinline__ mla_cursor mla_first(const M &m, const struct run &mine)
+{
+	mla_cursor c;
+
+	c.b = mine.b;
+	c.len = m.len(c.b);
+	c.tiles = (c.len + mla_shape::tile - 1) / mla_shape::tile;
+	c.hb = (int)(mine.before / c.tiles);
+	c.t = (int)(mine.before % c.tiles);
+	c.left = mine.to - mine.from;
+	return c;
+}
+
+template <int HB, typename M>
+static __device__ __forceinline__ void mla_next(const M &m, mla_cursor &c)
 {
 	c.left--;
 	if (++c.t < c.tiles || c.left <= 0)
 		return;
 	c.t = 0;
-	if (++c.hb < mla_shape::HB)
+	if (++c.hb < HB)
 		return;
 	c.hb = 0;
 	do {
 		c.len = m.len(++c.b);
 	} while (c.len <= 0);
 	c.tiles = (c.len + mla_shape::tile - 1) / mla_shape::tile;
+}
+
+/* Rows without a token; by so many threads. */
+template <int HB, typename M>
+static __device__ void mla_empty(const mla_args &a, const M &m, int threads)
+{
+	using S = mla_shape;
+
+	for (int i = blockIdx.x; i < a.rows; i += gridDim.x) {
+		if (m.len(i) > 0)
+			continue;
+		for (int k = threadIdx.x; k < S::H * S::CKV; k += threads)
+			a.out[(int64_t)i * S::H * S::CKV + k] = from_float<ob_bfloat16>(0);
+		for (int k = threadIdx.x; k < S::H; k += threads)
+			a.lse[(int64_t)i * S::H + k] = -INFINITY;
+		for (int k = threadIdx.x; k < HB; k += threads)
+			a.parts[i * HB + k] = make_int2(0, 0);
+	}
 }
 
 template <typename M>
@@ -120,39 +200,19 @@ mla_kernel(mla_args a, M m)
 	float *wmax = (float *)(p_at + S::p_bytes), *wsum = wmax + 16 * S::warps;
 	int lane = threadIdx.x % 32, warp = threadIdx.x / 32, stage = 0;
 	uint32_t base = smem_at(smem), qs = smem_at(q), ps = smem_at(p_at);
-	auto units = [&](int b) -> int64_t {
-		int n = m.len(b);
-
-		return n <= 0 ? 0 : (int64_t)((n + S::tile - 1) / S::tile) * S::HB;
-	};
-	struct run mine = units_run<S::threads>(a.rows, units, blockIdx.x, gridDim.x);
+	struct run mine = mla_run_of<S::HB>(a, m);
 	mla_cursor put, get;
 	float o[S::cols / 8][4], mx[2], l[2];
 	bool fresh = true;
 
-	for (int i = blockIdx.x; i < a.rows; i += gridDim.x) {
-		if (m.len(i) > 0)
-			continue;
-		for (int k = threadIdx.x; k < S::H * S::CKV; k += S::threads)
-			a.out[(int64_t)i * S::H * S::CKV + k] = from_float<ob_bfloat16>(0);
-		for (int k = threadIdx.x; k < S::H; k += S::threads)
-			a.lse[(int64_t)i * S::H + k] = -INFINITY;
-		for (int k = threadIdx.x; k < S::HB; k += S::threads)
-			a.parts[i * S::HB + k] = make_int2(0, 0);
-	}
+	mla_empty<S::HB>(a, m, S::threads);
 	if (mine.from >= mine.to)
 		return;
-	put.b = mine.b;
-	put.len = m.len(put.b);
-	put.tiles = (put.len + S::tile - 1) / S::tile;
-	put.hb = (int)(mine.before / put.tiles);
-	put.t = (int)(mine.before % put.tiles);
-	put.left = mine.to - mine.from;
-	get = put;
+	get = put = mla_first(m, mine);
 	mla_copy_q(a, get.b, get.hb, qs);
 	if (STAGES == 2) {
 		mla_copy(a, m, put, base);
-		mla_next(m, put);
+		mla_next<S::HB>(m, put);
 	}
 	copy_commit();
 	while (get.left > 0) {
@@ -160,7 +220,7 @@ mla_kernel(mla_args a, M m)
 
 		if (put.left > 0) {
 			mla_copy(a, m, put, base + (STAGES == 2 ? stage ^ 1 : 0) * S::kv_bytes);
-			mla_next(m, put);
+			mla_next<S::HB>(m, put);
 		}
 		copy_commit();
 		copy_wait<STAGES - 1>();
@@ -239,7 +299,7 @@ mla_kernel(mla_args a, M m)
 		}
 		stage = STAGES == 2 ? stage ^ 1 : 0;
 		if (get.t + 1 < get.tiles && get.left > 1) {
-			mla_next(m, get);
+			mla_next<S::HB>(m, get);
 			__syncthreads();
 			continue;
 		}
@@ -247,8 +307,12 @@ mla_kernel(mla_args a, M m)
 		int64_t start = mine.to - get.left - get.t;	/* the row's first tile */
 		int64_t c0 = units_block(mine, start), c1 = units_block(mine, start + get.tiles - 1);
 		int64_t head = (int64_t)get.b * S::H + get.hb * 16;
-		float *part = a.partial + ((int64_t)blockIdx.x * 2 + (blockIdx.x == c0)) * S::partial;
+		float4 *part = mla_wide::of(a, blockIdx.x, blockIdx.x == c0);
 
+		if (c0 != c1)
+			#pragma unroll
+			for (int i = 0; i < S::cols / 8; i++)
+				part[i * S::threads + threadIdx.x] = make_float4(o[i][0], o[i][1], o[i][2], o[i][3]);
 		#pragma unroll
 		for (int h = 0; h < 2; h++) {
 			float v = l[h];
@@ -267,29 +331,23 @@ mla_kernel(mla_args a, M m)
 			for (int i = 0; i < S::warps; i++)
 				sum += wsum[r * S::warps + i];
 			inv = sum == 0 ? 0 : 1 / sum;
+			if (c0 != c1) {
+				if (warp == 0 && lane % 4 == 0)
+					mla_wide::ends(part)[r] = make_float2(mx[h], sum);
+				continue;
+			}
+			if (get.hb * 16 + r >= S::H)
+				continue;
 			#pragma unroll
-			for (int i = 0; i < S::cols / 8; i++) {
-				int col = warp * S::cols + i * 8 + lane % 4 * 2;
-
-				if (c0 != c1)
-					*(float2 *)(part + r * (S::CKV + 2) + col) =
-						make_float2(o[i][h * 2], o[i][h * 2 + 1]);
-				else if (get.hb * 16 + r < S::H)
-					*(uint32_t *)(a.out + (head + r) * S::CKV + col) =
-						pack2<ob_bfloat16>(o[i][h * 2] * inv,
-								   o[i][h * 2 + 1] * inv);
-			}
-			if (warp == 0 && lane % 4 == 0) {
-				if (c0 != c1)
-					*(float2 *)(part + r * (S::CKV + 2) + S::CKV) =
-						make_float2(mx[h], sum);
-				else if (get.hb * 16 + r < S::H)
-					a.lse[head + r] = sum == 0 ? -INFINITY : mx[h] + log2f(sum);
-			}
+			for (int i = 0; i < S::cols / 8; i++)
+				*(uint32_t *)(a.out + (head + r) * S::CKV + warp * S::cols + i * 8 + lane % 4 * 2) =
+					pack2<ob_bfloat16>(o[i][h * 2] * inv, o[i][h * 2 + 1] * inv);
+			if (warp == 0 && lane % 4 == 0)
+				a.lse[head + r] = sum == 0 ? -INFINITY : mx[h] + log2f(sum);
 		}
 		if (threadIdx.x == 0 && blockIdx.x == c0)
 			a.parts[get.b * S::HB + get.hb] = make_int2((int)c0, (int)(c1 - c0 + 1));
-		mla_next(m, get);
+		mla_next<S::HB>(m, get);
 		__syncthreads();
 		if (get.left > 0) {
 			mla_copy_q(a, get.b, get.hb, qs);
@@ -301,55 +359,148 @@ mla_kernel(mla_args a, M m)
 	}
 }
 
-/* Rows that several blocks worked on: a block merges a head, a thread four columns. */
-static __global__ void __launch_bounds__(mla_shape::CKV / 4) mla_merge(mla_args a)
+/*
+ * Rows that several blocks worked on: a thread merges an item, of every `groups`-th part; there may be hundreds of
+ * parts of one row, or two or three each of many. Eight parts are loaded at once.
+ */
+enum { mla_mergers = 256 };
+
+template <typename P>
+static __global__ void __launch_bounds__(mla_mergers) mla_merge(mla_args a, int groups)
 {
 	using S = mla_shape;
-	constexpr int most = 256;
-	__shared__ float weight[most];
-	int row = blockIdx.y, head = blockIdx.x, r = head % 16, col = threadIdx.x * 4;
-	int2 parts = a.parts[row * S::HB + head / 16];
-	float4 o = make_float4(0, 0, 0, 0);
-	float top = -INFINITY, sum = 0;
-	auto part = [&](int i) {
-		return a.partial + ((int64_t)(parts.x + i) * 2 + (i == 0)) * S::partial + r * (S::CKV + 2);
+	constexpr int most = 8;
+	__shared__ float4 shares[mla_mergers], share_ends[mla_mergers];
+	int each = mla_mergers / groups, group = threadIdx.x / each, item = blockIdx.x * each + threadIdx.x % each;
+	int head = P::head(item), col = P::col(item);
+	/* `top` and what a part has: x, y of a head's maximum and sum, z, w of the other's */
+	float4 o = make_float4(0, 0, 0, 0), top = make_float4(-INFINITY, 0, -INFINITY, 0);
+	auto weight = [](float m, float most) { return most == -INFINITY ? 0 : exp2f(m - most); };
+	auto merge = [&](int from, int n, int step, auto ends, auto values) {
+		for (; from < n; from += most * step) {
+			float4 e[most], v[most];
+			float x = top.x, z = top.z;
+
+			#pragma unroll
+			for (int k = 0; k < most; k++) {
+				int i = from + k * step;
+
+				e[k] = i < n ? ends(i) : make_float4(-INFINITY, 0, -INFINITY, 0);
+				v[k] = i < n ? values(i) : make_float4(0, 0, 0, 0);
+			}
+			#pragma unroll
+			for (int k = 0; k < most; k++) {
+				x = fmaxf(x, e[k].x);
+				z = fmaxf(z, e[k].z);
+			}
+			/* what there was so far shrinks by the change of the maximum */
+			float w = weight(top.x, x), u = weight(top.z, z);
+
+			o = make_float4(o.x * w, o.y * w, o.z * u, o.w * u);
+			top = make_float4(x, top.y * w, z, top.w * u);
+			#pragma unroll
+			for (int k = 0; k < most; k++) {
+				w = weight(e[k].x, x);
+				u = weight(e[k].z, z);
+				top.y += w * e[k].y;
+				top.w += u * e[k].w;
+				o = make_float4(o.x + w * v[k].x, o.y + w * v[k].y, o.z + u * v[k].z, o.w + u * v[k].w);
+			}
+		}
 	};
+
+#if __CUDA_ARCH__ >= 900
+	/* launched while the kernel before still works */
+	asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+	int2 parts = a.parts[blockIdx.y];
+	auto part = [&](int i) { return P::of(a, parts.x + i, i == 0); };
 
 	if (parts.y < 2)
 		return;
-	for (int i = threadIdx.x; i < min(parts.y, most); i += blockDim.x)
-		weight[i] = part(i)[S::CKV];
-	__syncthreads();
-	for (int i = 0; i < min(parts.y, most); i++)
-		top = fmaxf(top, weight[i]);
-	#pragma unroll 8
-	for (int i = 0; i < min(parts.y, most); i++) {
-		float w = top == -INFINITY ? 0 : exp2f(weight[i] - top);
-		const float *p = part(i);
-		float2 x = *(const float2 *)(p + col), y = *(const float2 *)(p + col + 2);
+	merge(group, parts.y, groups, [&](int i) {
+		float2 e = P::ends(part(i))[head], f = P::ends(part(i))[head + P::other];
 
-		sum += w * p[S::CKV + 1];
-		o.x += w * x.x;
-		o.y += w * x.y;
-		o.z += w * y.x;
-		o.w += w * y.y;
+		return make_float4(e.x, e.y, f.x, f.y);
+	}, [&](int i) { return part(i)[item]; });
+	if (groups > 1) {
+		shares[threadIdx.x] = o;
+		share_ends[threadIdx.x] = top;
+		__syncthreads();
+		if (group)
+			return;
+		merge(1, groups, 1, [&](int i) { return share_ends[i * each + threadIdx.x]; },
+		      [&](int i) { return shares[i * each + threadIdx.x]; });
 	}
-	float inv = sum == 0 ? 0 : 1 / sum;
-	int64_t at = (int64_t)row * S::H + head;
-	*(uint2 *)(a.out + at * S::CKV + col) = make_uint2(pack2<ob_bfloat16>(o.x * inv, o.y * inv),
-							   pack2<ob_bfloat16>(o.z * inv, o.w * inv));
-	if (threadIdx.x == 0)
-		a.lse[at] = sum == 0 ? -INFINITY : top + log2f(sum);
+	#pragma unroll
+	for (int k = 0; k < 2; k++) {
+		float m = k ? top.z : top.x, sum = k ? top.w : top.y, inv = sum == 0 ? 0 : 1 / sum;
+		int h = blockIdx.y % P::HB * P::N + head + k * P::other;
+		int64_t at = (int64_t)(blockIdx.y / P::HB) * S::H + h;
+
+		if (h >= S::H)
+			continue;
+		a.out[at * S::CKV + col] = from_float<ob_bfloat16>((k ? o.z : o.x) * inv);
+		a.out[at * S::CKV + col + P::next] = from_float<ob_bfloat16>((k ? o.w : o.y) * inv);
+		if (col == 0)
+			a.lse[at] = sum == 0 ? -INFINITY : m + log2f(sum);
+	}
+}
+
+/* Scratch memory of a kernel with so many blocks. */
+template <typename P>
+static size_t mla_scratch(int64_t rows, int blocks)
+{
+	return (size_t)blocks * 2 * P::size * 4 + (size_t)rows * P::HB * sizeof(int2);
+}
+
+template <typename P>
+static void mla_place(mla_args &a, void *workspace, int blocks)
+{
+	a.partial = (float *)workspace;
+	a.parts = (int2 *)(a.partial + (size_t)blocks * 2 * P::size);
+}
+
+/* `blocks`: those that the rows were shared out between. */
+template <typename P>
+static int mla_merge_all(const mla_args &a, int blocks, cudaStream_t stream)
+{
+	using S = mla_shape;
+	constexpr int most = 65535 / P::HB;
+	cudaLaunchAttribute early = {};
+	cudaLaunchConfig_t config = {};
+
+	early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+	early.val.programmaticStreamSerializationAllowed = 1;
+	config.blockDim = dim3(mla_mergers);
+	config.stream = stream;
+	config.attrs = &early;
+	for (int64_t row = 0; row < a.rows; row += most) {
+		mla_args some = a;
+		int rows = (int)(a.rows - row < most ? a.rows - row : most);
+		int grid = P::items / mla_mergers * rows * P::HB, groups = 1;
+
+		/* more groups where a row has many parts, as far as all of them find a place at once */
+		while (groups < 32 && blocks > 8 * groups * rows && 2 * groups * grid <= 4 * sm_count())
+			groups *= 2;
+		some.out += row * S::H * S::CKV;
+		some.lse += row * S::H;
+		some.parts += row * P::HB;
+		config.gridDim = dim3(P::items * groups / mla_mergers, rows * P::HB);
+		config.numAttrs = P::early && row == 0;
+		cudaLaunchKernelEx(&config, mla_merge<P>, some, groups);
+	}
+	return cudaGetLastError();
 }
 
 static inline int mla_blocks(void)
 {
-	return sm_count() < 256 ? sm_count() : 256;
+	return sm_count() < mla_most_blocks ? sm_count() : mla_most_blocks;
 }
 
 static inline size_t mla_workspace(int64_t rows)
 {
-	return (size_t)mla_blocks() * 2 * mla_shape::partial * 4 + (size_t)rows * mla_shape::HB * 8;
+	return mla_scratch<mla_wide>(rows, mla_blocks());
 }
 
 template <typename M>
@@ -368,22 +519,12 @@ static int mla_run(mla_args a, M m, void *workspace, cudaStream_t stream)
 				     mla_shape::smem(1));
 		cudaGetLastError();
 	}
-	a.partial = (float *)workspace;
-	a.parts = (int2 *)(a.partial + (size_t)mla_blocks() * 2 * mla_shape::partial);
+	mla_place<mla_wide>(a, workspace, mla_blocks());
 	if (a.rows && stages == 2)
 		mla_kernel<2><<<mla_blocks(), mla_shape::threads, mla_shape::smem(2), stream>>>(a, m);
 	else if (a.rows)
 		mla_kernel<1><<<mla_blocks(), mla_shape::threads, mla_shape::smem(1), stream>>>(a, m);
-	for (int64_t row = 0; row < a.rows; row += 65535) {
-		mla_args some = a;
-
-		some.rows = (int)(a.rows - row < 65535 ? a.rows - row : 65535);
-		some.out += row * mla_shape::H * mla_shape::CKV;
-		some.lse += row * mla_shape::H;
-		some.parts += row * mla_shape::HB;
-		mla_merge<<<dim3(mla_shape::H, (unsigned)some.rows), mla_shape::CKV / 4, 0, stream>>>(some);
-	}
-	return cudaGetLastError();
+	return mla_merge_all<mla_wide>(a, mla_blocks(), stream);
 }
 
 #define MLA_ARGS { TENSOR(q_nope), TENSOR(q_pe), TENSOR(ckv_cache), TENSOR(kpe_cache), \

@@ -1,7 +1,7 @@
 /* mla_decode.cuh - One query token a request over a paged latent cache. */
 #pragma once
 
-#include "mla.cuh"
+#include "mla_sm90.cuh"
 
 struct decode_map {
 	const int *indptr, *indices, *last;
@@ -16,7 +16,7 @@ struct decode_map {
 
 extern "C" size_t onboard_workspace(const struct ob_arg *arg)
 {
-	return mla_workspace(DIM(q_nope, 0));
+	return mla_rows_workspace(DIM(q_nope, 0));
 }
 
 extern "C" int onboard_run(const struct ob_arg *arg, void *workspace, void *stream)
@@ -24,5 +24,5 @@ extern "C" int onboard_run(const struct ob_arg *arg, void *workspace, void *stre
 	mla_args a = MLA_ARGS;
 	decode_map m = { TENSOR(kv_indptr), TENSOR(kv_indices), MLA_LAST };
 
-	return mla_run(a, m, workspace, (cudaStream_t)stream);
+	return mla_rows_run(a, m, workspace, (cudaStream_t)stream);
 }

@@ -82,9 +82,9 @@ static __device__ __forceinline__ int64_t units_block(const struct run &r, int64
 template <int PS>
 static __device__ __forceinline__ int paged_len(const int *indptr, const int *last, int b)
 {
-	int pages = indptr[b + 1] - indptr[b];
+	int pages = indptr[b + 1] - indptr[b], of_last = last ? last[b] : PS;	/* loaded side by side */
 
-	return pages <= 0 ? 0 : last ? (pages - 1) * PS + last[b] : pages * PS;
+	return pages <= 0 ? 0 : (pages - 1) * PS + of_last;
 }
 
 /* Where its token n is in the cache, in tokens. */
