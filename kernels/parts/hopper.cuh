@@ -101,6 +101,31 @@ static __device__ __forceinline__ void group_arrive(int name, int threads)
 }
 
 /*
+ * Requests by their keys, those with the fewest first: units are drawn from the last on, and a few long ones
+ * at the very end would leave all other blocks without work. Of THREADS requests at most; more stay as they are.
+ */
+template <int THREADS, typename M>
+static __device__ __forceinline__ void hopper_sort(short *order, int *keys, const M &m, int batch)
+{
+	int i = threadIdx.x, mine = 0, before = 0;
+
+	if (i < batch)
+		keys[i] = mine = m.kv_len(i);
+	__syncthreads();
+	for (int k = 0; k < batch && batch <= THREADS; k++)
+		before += keys[k] < mine || (keys[k] == mine && k < i);
+	if (i < batch)
+		order[batch <= THREADS ? before : i] = (short)i;
+	__syncthreads();
+}
+
+template <int THREADS>
+static __device__ __forceinline__ int hopper_nth(const short *order, int i)
+{
+	return i < THREADS ? order[i] : i;
+}
+
+/*
  * Units from the last to the first, by tickets; for the warpgroup that copies: whether there is a u-th, and the
  * request b that has it, `low` units before that. The last rows of a request see the most and come first. A ticket
  * is drawn while its block works; the barriers, this one and the caller's after the unit, keep it from the warps

@@ -81,6 +81,8 @@ latent_kernel(mla_args a, M m, int batch, unsigned *tickets)
 	__shared__ __align__(8) uint64_t bars[S::stages * (S::steps + 2) + 5];
 	__shared__ struct hopper_unit told;
 	__shared__ unsigned ticket;
+	__shared__ short order[S::threads];
+	__shared__ int keys[S::threads];
 	__shared__ float maxima[2][S::rows], sums[2][S::rows];
 	uint32_t qs = (smem_at(raw) + 1023) & ~1023u, ks = qs + S::kv_bytes, bar = smem_at(bars);
 	int group = __shfl_sync(~0u, threadIdx.x / 128, 0), lane = threadIdx.x % 32, warp = threadIdx.x % 128 / 32;
@@ -96,7 +98,9 @@ latent_kernel(mla_args a, M m, int batch, unsigned *tickets)
 		return ((int64_t)(m.q_to(b) - m.q_from(b)) * S::H + S::rows - 1) / S::rows;
 	};
 	int64_t total = units_run<S::threads>(batch, units, gridDim.x, gridDim.x).total;
+	auto ordered = [&](int i) { return units(hopper_nth<S::threads>(order, i)); };
 
+	hopper_sort<S::threads>(order, keys, m, batch);
 	if (threadIdx.x < S::stages * (S::steps + 2))
 		bar_init(bar + threadIdx.x * 8, 128);
 	if (threadIdx.x == 0) {
@@ -111,12 +115,13 @@ latent_kernel(mla_args a, M m, int batch, unsigned *tickets)
 		asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
 		int c = threadIdx.x % 8, r0 = threadIdx.x / 8, turn = 0;
 		int count = 0;			/* tiles so far */
-		int b = batch;			/* the request of the unit, and the units before it */
+		int nth = batch;		/* of the requests, that of the unit; and the units before it */
 		int64_t low = total;
 		uint32_t swizzled = r0 * 128 + ((c ^ r0) & 7) * 16;
 
-		for (int64_t u = total - 1 - blockIdx.x; hopper_draw(u, units, low, b, &ticket, tickets);
+		for (int64_t u = total - 1 - blockIdx.x; hopper_draw(u, ordered, low, nth, &ticket, tickets);
 		     u = total - 1 - gridDim.x - ticket, turn++) {
+			int b = hopper_nth<S::threads>(order, nth);
 			struct hopper_unit w = hopper_unit_of<S::H>(m, b, 0, (int)(u - low) * S::rows, S::rows, S::tile);
 
 			bar_wait(qempty, turn & 1 ^ 1);

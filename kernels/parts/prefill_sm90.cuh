@@ -93,6 +93,8 @@ hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int b
 	__shared__ __align__(8) uint64_t bars[4 * S::stages + 2];
 	__shared__ struct hopper_unit told;
 	__shared__ unsigned ticket;
+	__shared__ short order[S::threads];
+	__shared__ int keys[S::threads];
 	__shared__ float marks[256];
 	uint32_t qs = (smem_at(raw) + 1023) & ~1023u, ks = qs + S::q_bytes;
 	uint32_t vs = ks + S::stages * S::k_bytes, bar = smem_at(bars);
@@ -107,7 +109,9 @@ hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int b
 		return (int64_t)((m.q_to(b) - m.q_from(b)) * S::G + S::rows - 1) / S::rows * HKV;
 	};
 	int64_t total = units_run<S::threads>(batch, units, gridDim.x, gridDim.x).total;
+	auto ordered = [&](int i) { return units(hopper_nth<S::threads>(order, i)); };
 
+	hopper_sort<S::threads>(order, keys, m, batch);
 	if (threadIdx.x < 4 * S::stages)
 		bar_init(bar + threadIdx.x * 8, threadIdx.x < 2 * S::stages ? 128 : 256);
 	if (threadIdx.x < 2)
@@ -117,7 +121,7 @@ hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int b
 		asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
 		int c = threadIdx.x % 8, r0 = threadIdx.x / 8, turn = 0;
 		int count = 0;			/* tiles so far */
-		int b = batch;			/* the request of the unit, and the units before it */
+		int nth = batch;		/* of the requests, that of the unit; and the units before it */
 		int64_t low = total;
 		/* this thread's part of a tile of rows of `dim`, at[] in the cache, -1 none */
 		auto copy = [&](auto dim, const T *rows, uint32_t tile, int head, const int *at) {
@@ -135,8 +139,9 @@ hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int b
 			}
 		};
 
-		for (int64_t u = total - 1 - blockIdx.x; hopper_draw(u, units, low, b, &ticket, tickets);
+		for (int64_t u = total - 1 - blockIdx.x; hopper_draw(u, ordered, low, nth, &ticket, tickets);
 		     u = total - 1 - gridDim.x - ticket, turn++) {
+			int b = hopper_nth<S::threads>(order, nth);
 			struct hopper_unit w = hopper_unit_of<S::G>(m, b, (int)((u - low) % HKV),
 				(int)((u - low) / HKV) * S::rows, S::rows, S::tile);
 
