@@ -309,7 +309,7 @@ NVCCFLAGS := -O3 -std=c++17 -Xcompiler -fPIC -shared
 
 $B/eval/libevalcpu.so: tools/eval/cpu.c $(wildcard tools/eval/*.h)
 	$(call say,CC) mkdir -p $(@D); $(flags) -ffp-contract=off -fPIC -shared -o $@ $< -lm
-$B/eval/libevalcuda.so: tools/eval/cuda.cu $(wildcard tools/eval/*.h) | need-nvcc
+$B/eval/libevalcuda.so: tools/eval/cuda.cu $(wildcard tools/eval/*.h tools/eval/*.cuh) | need-nvcc
 	$(call say,NVCC) mkdir -p $(@D); $(nvcc) $(NVCCFLAGS) $(gencode) -o $@ $< -ldl
 all: $B/eval/libevalcpu.so
 
