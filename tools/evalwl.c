@@ -14,6 +14,7 @@
 #include "lib/opt.h"
 #include "lib/outfile.h"
 #include "lib/proc.h"
+#include "lib/safetensors.h"
 
 static const char *dataset, *kernels_dir = "kernels", *workloads_dir, *only;
 static const char *cache = "tmp/eval", *libs = "tmp/gpu/lib", *out;
@@ -103,6 +104,32 @@ static const char *device_name(const struct eval_work *w)
 	return json_get_str(by->hello, "device") ? json_get_str(by->hello, "device") : "";
 }
 
+/* Whether a file of the cache is whole: one that something cut short or wrote over is made anew. */
+static bool is_whole(const char *path, const json_t *job, bool sampling)
+{
+	static const char *const drawn[] = { "requests", "expected", "mask" };
+	const json_t *outputs = json_object_get(job, "outputs");
+	size_t n = sampling ? ARRAY_SIZE(drawn) : json_array_size(outputs), i;
+	struct strbuf why = STRBUF_INIT;
+	struct safetensors st;
+	struct st_tensor t;
+	bool whole;
+
+	if (access(path, F_OK))
+		return false;
+	whole = !st_open(&st, path, &why);
+	if (whole) {
+		for (i = 0; i < n && whole; i++)
+			whole = !st_find(&st, sampling ? drawn[i] :
+					 json_get_str(json_array_get(outputs, i), "name"), &t, &why);
+		st_close(&st);
+	}
+	if (!whole)
+		warn("%s (it is made anew)", why.buf);
+	strbuf_release(&why);
+	return whole;
+}
+
 /* The reference's outputs in files, job["expect"]; its latency, or -1. */
 static double reference(const struct eval_work *w, json_t *job, const char *uuid)
 {
@@ -126,7 +153,7 @@ static double reference(const struct eval_work *w, json_t *job, const char *uuid
 		if (outfile_mkdirs(path, &err))
 			die(EX_AGAIN, "%s", err.buf);
 		json_array_append_new(expect, json_string(path));
-		there = !access(path, F_OK);
+		there = is_whole(path, job, sampling);
 		json_array_append_new(missing, there ? json_null() :
 				      json_string(path));
 		any |= !there;

@@ -194,6 +194,19 @@ def killed():
     return "%d times, and a torn line: 40 traces, no process left; the last run had %s to do" % (kills, out.split(" evaluated")[0].split()[-1])
 
 
+def damaged():
+    """Files of the cache that were cut short, emptied, overwritten: the reference's outputs are made anew."""
+    files = sorted((work / "cache/ref").glob("*/*.safetensors"))[:3]
+    os.truncate(files[0], files[0].stat().st_size - 1)
+    files[1].write_bytes(b"")
+    files[2].write_bytes(b"\xff" * files[2].stat().st_size)
+    out = evalwl("--again", "rmsnorm_h128").stderr
+    assert out.count("(it is made anew)") == 3 and "40 evaluated" in out, out
+    assert statuses("rmsnorm_h128") == {"right": ["PASSED"] * 40}
+    assert "made anew" not in evalwl("--again", "rmsnorm_h128").stderr
+    return "3 files, 40 of 40 PASSED"
+
+
 def references_pass():
     """A solution that is the reference passes, whatever the op; one that gives it away by a bit of noise does not."""
     done = 0
@@ -397,6 +410,7 @@ t("fills", fills)
 t("native solutions on the processor", native_statuses)
 t("a trace is not made twice", nothing_again)
 t("killed and taken up", killed)
+t("a damaged cache of references", damaged)
 t("statuses of Python solutions", references_pass)
 t("sampling by distribution", sampling)
 t("CUDA kernels as solutions", packed)
