@@ -181,10 +181,7 @@ static __global__ void __launch_bounds__(mla_mergers) mla_merge(mla_args a, int 
 		}
 	};
 
-#if __CUDA_ARCH__ >= 900
-	/* launched while the kernel before still works */
-	asm volatile("griddepcontrol.wait;" ::: "memory");
-#endif
+	launched_early();
 	int2 parts = a.parts[blockIdx.y];
 	auto part = [&](int i) { return P::of(a, parts.x + i, i == 0); };
 

@@ -1,0 +1,397 @@
+/*
+ * host.h - a GPU of sm_80 on the processor, for tests: our kernels' portable versions compiled by the host's
+ * compiler (tests/cuda/translate.py). Slow, and blind to races; sums, masks, indices, merges and edges are the kernels'
+ * own.
+ *
+ * A block is run at a time. Each of its threads has a stack of its own (made by ucontext, changed by longjmp, which asks
+ * the system for nothing) and goes on until it waits for its block or its warp, or ends. What a warp does together (shuffles, matrix fragments) is written to slots, waited
+ * for, and read: two sets of slots in turns, since nobody is two steps ahead.
+ */
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_fp8.h>
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <setjmp.h>
+#include <ucontext.h>
+#include <vector>
+
+#undef __shared__
+#undef __global__
+#undef __device__
+#undef __host__
+#undef __forceinline__
+#undef __launch_bounds__
+#define __shared__ static
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+#define __CUDA_ARCH__ 800
+
+namespace host {
+
+enum { WARP = 32, SMS = 3, STACK = 256 << 10, SHARED = 164 << 10, WORDS = 8 };
+enum state { RUNS, BLOCK, WARPED, ENDED };
+
+struct thread {
+	ucontext_t begin;
+	jmp_buf at;
+	std::vector<char> stack;
+	bool begun;
+	enum state state;
+	unsigned steps;		/* of its warp, so far */
+};
+
+struct machine {
+	std::vector<struct thread> threads;
+	jmp_buf home;
+	std::function<void()> body;
+	size_t n, now;
+	uint3 thread, block;
+	dim3 threads_of, grid;
+	uint32_t slot[32][2][WARP][WORDS];
+	alignas(1024) char shared[SHARED];
+};
+
+inline struct machine gpu;
+
+inline void wait(enum state what)
+{
+	struct thread &t = gpu.threads[gpu.now];
+
+	t.state = what;
+	if (!_setjmp(t.at))
+		_longjmp(gpu.home, 1);
+}
+
+inline void start(void)
+{
+	gpu.body();
+	wait(ENDED);
+}
+
+/* Whether all of these that have not ended wait for this: then they go on. */
+inline bool release(size_t from, size_t to, enum state what)
+{
+	bool any = false;
+
+	for (size_t i = from; i < to; i++) {
+		if (gpu.threads[i].state != what && gpu.threads[i].state != ENDED)
+			return false;
+		any |= gpu.threads[i].state == what;
+	}
+	for (size_t i = from; any && i < to; i++)
+		if (gpu.threads[i].state == what)
+			gpu.threads[i].state = RUNS;
+	return any;
+}
+
+inline void go_on(size_t i)
+{
+	struct thread &t = gpu.threads[i];
+
+	gpu.now = i;
+	gpu.thread = { (unsigned)i % gpu.threads_of.x, (unsigned)i / gpu.threads_of.x, 0 };
+	if (_setjmp(gpu.home))
+		return;
+	if (t.begun)
+		_longjmp(t.at, 1);
+	t.begun = true;
+	setcontext(&t.begin);
+}
+
+inline void run_block(void)
+{
+	for (size_t i = 0; i < gpu.n; i++) {
+		struct thread &t = gpu.threads[i];
+
+		t.stack.resize(STACK);
+		getcontext(&t.begin);
+		t.begin.uc_stack.ss_sp = t.stack.data();
+		t.begin.uc_stack.ss_size = STACK;
+		makecontext(&t.begin, start, 0);
+		t.begun = false;
+		t.state = RUNS;
+		t.steps = 0;
+	}
+	for (bool any = true; any;) {
+		any = false;
+		for (size_t i = 0; i < gpu.n; i++)
+			if (gpu.threads[i].state == RUNS) {
+				go_on(i);
+				any = true;
+			}
+		for (size_t i = 0; i < gpu.n; i += WARP)
+			any |= release(i, std::min(i + WARP, gpu.n), WARPED);
+		any |= release(0, gpu.n, BLOCK);
+	}
+	for (size_t i = 0; i < gpu.n; i++)
+		if (gpu.threads[i].state != ENDED) {
+			fprintf(stderr, "thread %zu of block (%u, %u, %u) waits for ever\n", i, gpu.block.x,
+				gpu.block.y, gpu.block.z);
+			abort();
+		}
+}
+
+inline void launch(dim3 grid, dim3 threads, size_t shared, std::function<void()> body)
+{
+	gpu.n = (size_t)threads.x * threads.y * threads.z;
+	if (shared > SHARED || gpu.n > 1024 || !gpu.n) {
+		fprintf(stderr, "no such block on this GPU: %zu threads, %zu bytes\n", gpu.n, shared);
+		abort();
+	}
+	gpu.threads.resize(1024);
+	gpu.body = body;
+	gpu.grid = grid;
+	gpu.threads_of = threads;
+	for (unsigned z = 0; z < grid.z; z++)
+		for (unsigned y = 0; y < grid.y; y++)
+			for (unsigned x = 0; x < grid.x; x++) {
+				gpu.block = { x, y, z };
+				memset(gpu.shared, 0xff, SHARED);	/* nan */
+				run_block();
+			}
+}
+
+/* What this lane gives to its warp; then what each lane gave. */
+template <typename T> struct together {
+	uint32_t (*all)[WORDS];
+
+	explicit together(const T &mine)
+	{
+		struct thread &t = gpu.threads[gpu.now];
+
+		static_assert(sizeof(T) <= WORDS * 4, "a slot is larger");
+		all = gpu.slot[gpu.now / WARP][t.steps++ % 2];
+		memcpy(all[gpu.now % WARP], &mine, sizeof mine);
+		wait(WARPED);
+	}
+	T of(int lane) const
+	{
+		T v;
+
+		memcpy(&v, all[lane], sizeof v);
+		return v;
+	}
+};
+
+inline int lane(void) { return (int)(gpu.now % WARP); }
+
+template <typename V> static inline float half_of(uint32_t two, int i)
+{
+	V v[2];
+
+	memcpy(v, &two, sizeof two);
+	return (float)v[i];
+}
+
+}
+
+static inline void __syncthreads(void) { host::wait(host::BLOCK); }
+static inline void __syncwarp(unsigned = ~0u) { host::wait(host::WARPED); }
+static inline void __threadfence(void) { }
+
+template <typename T> static inline T __shfl_sync(unsigned, T v, int from, int width = 32)
+{
+	return host::together<T>(v).of(host::lane() / width * width + from % width);
+}
+
+template <typename T> static inline T __shfl_xor_sync(unsigned, T v, int by, int = 32)
+{
+	return host::together<T>(v).of(host::lane() ^ by);
+}
+
+template <typename T> static inline T __shfl_up_sync(unsigned, T v, int by, int = 32)
+{
+	host::together<T> all(v);
+
+	return host::lane() < by ? v : all.of(host::lane() - by);
+}
+
+static inline bool __all_sync(unsigned, bool yes)
+{
+	host::together<bool> all(yes);
+	bool ret = true;
+
+	for (int i = 0; i < 32; i++)
+		ret &= all.of(i);
+	return ret;
+}
+
+static inline int __reduce_max_sync(unsigned, int v)
+{
+	host::together<int> all(v);
+
+	for (int i = 0; i < 32; i++)
+		v = std::max(v, all.of(i));
+	return v;
+}
+
+template <typename T, typename U> static inline T atomicAdd(T *at, U by)
+{
+	T was = *at;
+
+	*at += (T)by;
+	return was;
+}
+
+template <typename T> static inline T atomicMax(T *at, T v)
+{
+	T was = *at;
+
+	*at = std::max(was, v);
+	return was;
+}
+
+template <typename T> static inline T __ldcs(const T *p) { return *p; }
+template <typename T> static inline void __stcs(T *p, T v) { *p = v; }
+template <typename T> static inline T __ldg(const T *p) { return *p; }
+
+static inline unsigned __float_as_uint(float x)
+{
+	unsigned u;
+
+	memcpy(&u, &x, 4);
+	return u;
+}
+
+static inline float __uint_as_float(unsigned u)
+{
+	float x;
+
+	memcpy(&x, &u, 4);
+	return x;
+}
+
+#define __expf expf
+static inline float rsqrtf(float x) { return 1 / sqrtf(x); }
+static inline int __popc(unsigned x) { return __builtin_popcount(x); }
+static inline int __clz(unsigned x) { return x ? __builtin_clz(x) : 32; }
+
+template <typename A, typename B> static inline std::common_type_t<A, B> min(A a, B b)
+{
+	return (std::common_type_t<A, B>)a < (std::common_type_t<A, B>)b ? a : b;
+}
+
+template <typename A, typename B> static inline std::common_type_t<A, B> max(A a, B b)
+{
+	return (std::common_type_t<A, B>)a > (std::common_type_t<A, B>)b ? a : b;
+}
+
+/* ---- what kernels/parts/ptx.cuh has in PTX ---- */
+
+/* An address in shared memory, of 32 bits: from here on. */
+static inline uint32_t smem_at(const void *p)
+{
+	return (uint32_t)((const char *)p - (const char *)&host::gpu);
+}
+
+static inline char *smem_of(uint32_t at)
+{
+	return (char *)&host::gpu + (int32_t)at;
+}
+
+static inline void copy16(uint32_t to, const void *from, bool there)
+{
+	if (there)
+		memcpy(smem_of(to), from, 16);
+	else
+		memset(smem_of(to), 0, 16);
+}
+
+static inline void copy_commit(void) { }
+template <int N> static inline void copy_wait(void) { }
+static inline void launched_early(void) { }
+
+/* Lane l has the address of row l % 8 of matrix l / 8. */
+static inline void ldm4(uint32_t r[4], uint32_t at)
+{
+	host::together<uint32_t> rows(at);
+	int l = host::lane();
+
+	for (int m = 0; m < 4; m++)
+		memcpy(&r[m], smem_of(rows.of(m * 8 + l / 4)) + l % 4 * 4, 4);
+}
+
+static inline void ldm4t(uint32_t r[4], uint32_t at)
+{
+	host::together<uint32_t> rows(at);
+	int l = host::lane();
+
+	for (int m = 0; m < 4; m++)
+		for (int i = 0; i < 2; i++)
+			memcpy((char *)&r[m] + i * 2, smem_of(rows.of(m * 8 + l % 4 * 2 + i)) + l / 4 * 2, 2);
+}
+
+/* PTX ISA, "Matrix fragments for mma.m16n8k16 with floating point type". */
+template <typename T>
+static inline void mma(float d[4], const uint32_t a[4], uint32_t b0, uint32_t b1, T)
+{
+	struct piece { uint32_t a[4], b[2]; } mine = { { a[0], a[1], a[2], a[3] }, { b0, b1 } };
+	host::together<piece> all(mine);
+	int l = host::lane();
+
+	for (int e = 0; e < 4; e++) {
+		int row = l / 4 + e / 2 * 8, col = l % 4 * 2 + e % 2;
+
+		for (int k = 0; k < 16; k++) {
+			piece x = all.of(row % 8 * 4 + k % 8 / 2), y = all.of(col * 4 + k % 8 / 2);
+
+			d[e] += host::half_of<T>(x.a[row / 8 + k / 8 * 2], k % 2) * host::half_of<T>(y.b[k / 8], k % 2);
+		}
+	}
+}
+
+/* ---- the runtime ---- */
+
+extern "C" inline cudaError_t cudaGetDevice(int *dev) { *dev = 0; return cudaSuccess; }
+extern "C" inline cudaError_t cudaGetLastError(void) { return cudaSuccess; }
+
+extern "C" inline cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr what, int)
+{
+	*value = what == cudaDevAttrMultiProcessorCount ? (int)host::SMS : what == cudaDevAttrComputeCapabilityMajor ? 8 :
+		what == cudaDevAttrMaxSharedMemoryPerBlockOptin ? (int)host::SHARED : 0;
+	return cudaSuccess;
+}
+
+extern "C" inline cudaError_t cudaMemsetAsync(void *p, int byte, size_t n, cudaStream_t)
+{
+	memset(p, byte, n);
+	return cudaSuccess;
+}
+
+extern "C" inline cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n, cudaMemcpyKind, cudaStream_t)
+{
+	memcpy(to, from, n);
+	return cudaSuccess;
+}
+
+template <typename... A> static inline cudaError_t cudaFuncSetAttribute(void (*)(A...), cudaFuncAttribute, int)
+{
+	return cudaSuccess;
+}
+
+extern "C" inline cudaError_t cudaFuncGetAttributes(struct cudaFuncAttributes *, const void *) { return cudaErrorNotSupported; }
+
+namespace host {
+
+/* cudaLaunchKernelEx(), whose own template passes addresses of untyped arguments on. */
+template <typename... E, typename... A>
+static inline cudaError_t launch_ex(const cudaLaunchConfig_t *c, void (*kernel)(E...), A &&... a)
+{
+	launch(c->gridDim, c->blockDim, c->dynamicSmemBytes, [&] { kernel(a...); });
+	return cudaSuccess;
+}
+
+}

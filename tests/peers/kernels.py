@@ -1,0 +1,211 @@
+"""Our CUDA kernels on the processor (tests/cuda), against the references: lengths of 0 and 1, pages that are not full,
+prefixes, padding, batches of all that. Speaks TAP.
+
+kernels.py BUILD SHARED
+"""
+import json
+import os
+import random
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+BUILD, SHARED, ROOT = Path(sys.argv[1]).absolute(), Path(sys.argv[2]), Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "tests/cuda"))
+import translate  # noqa: E402
+
+work = Path(tempfile.mkdtemp())
+ds, rng = work / "ds", random.Random(1)
+CUDA = next((p for p in map(Path, (os.environ.get("CUDA_HOME", ""), "/usr/local/cuda")) if (p / "include/cuda_bf16.h").exists()), None)
+
+
+def run(*args, **kw):
+    return subprocess.run([str(a) for a in args], check=True, capture_output=True, text=True, cwd=ROOT, **kw)
+
+
+def define(slug, config, tp):
+    """The definitions of a config, as if none existed."""
+    serving = work / "serving.json"
+    serving.write_text(json.dumps({"tp": tp, "ep": [1], "page_sizes": [1, 64]}))
+    k = run(BUILD / "bin/needed", "-c", config, "--serving", serving).stdout
+    k = json.loads(run(BUILD / "bin/classify", "--index", "manifests/snapshot", "-", input=k).stdout)
+    for e in k["kernels"]:
+        e.update(phase1_status="new", fi_status="fi_supported")
+    run(BUILD / "bin/mkdef", "--slug", slug, "--dataset", ds, "--ours", work / "ours", "-o", "/dev/null", "-", input=json.dumps(k))
+
+
+def small_experts():
+    """A mixture of experts that a processor multiplies in a second."""
+    config = json.loads((ROOT / "manifests/snapshot/configs/qwen3-30b-a3b.json").read_text())
+    config.update(hidden_size=256, moe_intermediate_size=128, num_experts=16)
+    path = work / "experts.json"
+    path.write_text(json.dumps(config))
+    return path
+
+
+def blob(path, tensors):
+    head, at, body = {}, 0, b""
+    for name, (kind, shape, values) in tensors.items():
+        data = struct.pack("<%d%s" % (len(values), "q" if kind == "int64" else "i"), *values)
+        head[name] = {"dtype": {"int64": "I64", "int32": "I32"}[kind], "shape": shape, "data_offsets": [at, at + len(data)]}
+        at, body = at + len(data), body + data
+    text = json.dumps(head).encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(struct.pack("<Q", len(text)) + text + body)
+
+
+def workloads(d, cases):
+    """cases: sizes of var axes, and {input: numbers}; other inputs are random, scalars a head's usual scale."""
+    op, name, lines = d["op_type"], d["name"], []
+    for i, (axes, ints) in enumerate(cases):
+        where = "./blob/workloads/%s/%s/%d.safetensors" % (op, name, i)
+        size = {**{a: x["value"] for a, x in d["axes"].items() if x["type"] == "const"}, **axes}
+        ints = {k: v for k, v in ints.items() if k in d["inputs"]}
+        blob(ds / where, {k: (d["inputs"][k]["dtype"], [size[a] for a in d["inputs"][k]["shape"]], v) for k, v in ints.items()})
+        ins = {k: {"type": "safetensors", "path": where, "tensor_key": k} if k in ints else
+               {"type": "scalar", "value": 0.09} if s["shape"] is None else {"type": "random"} for k, s in d["inputs"].items()}
+        lines.append({"definition": name, "solution": None, "evaluation": None, "workload": {
+            "uuid": "00000000-0000-4000-8000-%012d" % i, "axes": {k: v for k, v in axes.items() if k in d["axes"]}, "inputs": ins}})
+    path = ds / "workloads" / op / (name + ".jsonl")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(x) + "\n" for x in lines))
+
+
+def sums(lens):
+    out = [0]
+    for x in lens:
+        out.append(out[-1] + x)
+    return out
+
+
+def paged(d, lens, queries=None):
+    page, pool = d["axes"]["page_size"]["value"], 50
+    pages = [-(-x // page) for x in lens]
+    ints = {"kv_indptr": sums(pages), "kv_indices": [rng.randrange(pool) for _ in range(sum(pages))],
+            "kv_last_page_len": [(x - 1) % page + 1 if x else 0 for x in lens]}
+    axes = {"batch_size": len(lens), "num_pages": pool, "len_indptr": len(lens) + 1, "num_kv_indices": sum(pages)}
+    if queries:
+        ints["qo_indptr"] = sums(queries)
+        axes["total_q"] = sum(queries)
+    return axes, ints
+
+
+DECODED = [0], [1], [0, 0, 1, 0], [65, 64, 1, 63, 0, 129], [300, 0, 1, 2], [1] * 70
+PREFILLED = ([1], [1]), ([0, 3], [5, 3]), ([5, 0, 70, 1], [200, 0, 70, 300]), ([129, 64], [129, 200]), ([3, 1], [3, 0])
+
+
+def ragged(q, kv):
+    return {"len_indptr": len(q) + 1, "total_q": sum(q), "total_kv": sum(kv)}, {"qo_indptr": sums(q), "kv_indptr": sums(kv)}
+
+
+def cases(d):
+    name, op = d["name"], d["op_type"]
+    if "_paged_decode" in name:
+        return [paged(d, x) for x in DECODED]
+    if "_paged_prefill" in name:
+        return [paged(d, kv, q) for q, kv in PREFILLED]
+    if "_ragged_prefill" in name:
+        return [ragged(q, kv) for q, kv in PREFILLED]
+    if op == "rmsnorm":
+        return [({"batch_size": b}, {}) for b in (1, 3, 257)]
+    if op == "rope":
+        return [({"num_tokens": b, "num_qo_heads": 5, "num_kv_heads": 2, "max_seq_len": 9}, {"positions": [3 * i % 9 for i in range(b)]})
+                for b in (1, 5)]
+    if op == "activation":
+        return [({"num_tokens": b}, {}) for b in (1, 7)]
+    if op == "cascade_merge":
+        return [({"seq_len": b}, {}) for b in (1, 9)]
+    if op == "moe":
+        return [({"seq_len": b}, {}) for b in (1, 37)]
+    if name.startswith("gdn_prefill"):
+        return [({"total_seq_len": c[-1], "num_seqs": len(c) - 1, "len_cu_seqlens": len(c)}, {"cu_seqlens": c})
+                for c in ([0, 0, 5], [0, 1], [0, 7, 7, 9])]
+    if name.startswith("gdn_decode"):
+        return [({"batch_size": 3}, {})]
+    if name.startswith("gdn_mtp"):
+        return [({"batch_size": 2, "seq_len": 3, "pool_size": 4}, {"initial_state_indices": [3, 0]})]
+    if op == "mamba_ssu":
+        return [({"batch_size": 3, "state_cache_size": 5}, {"state_batch_indices": [4, -1, 0]})]
+    if name.startswith("dsa_sparse"):
+        k, page = d["axes"]["topk"]["value"], d["axes"]["page_size"]["value"]
+        rows = [[-1] * k, [5] + [-1] * (k - 1), [rng.randrange(60 * page) for _ in range(k)]]
+        # so many rows that they are counted first
+        many = rows + [[rng.randrange(60 * page) for _ in range(i % 3)] + [-1] * (k - i % 3) for i in range(130)]
+        return [({"num_tokens": len(r), "num_pages": 60}, {"sparse_indices": sum(r, [])}) for r in (rows, many)]
+    if name.startswith("dsa_topk"):
+        return [({"batch_size": 3, "max_num_pages": 40, "num_pages": 60},
+                 {"seq_lens": [0, 5, 2500], "block_table": [rng.randrange(60) for _ in range(120)]})]
+    return None
+
+
+def build(d):
+    """The kernel, for the processor."""
+    folder, so = work / "host" / d["name"], work / "lib" / ("onboard_cuda_%s.so" % d["name"])
+    translate.main(work / "gpu/src" / d["name"], folder)
+    run("g++", "-std=c++17", "-O2", "-fno-strict-aliasing", "-U_FORTIFY_SOURCE", "-fPIC", "-shared", "-w", "-isystem", CUDA / "include",
+        "-I", "tests/cuda", "-I", folder, "-o", so, folder / "kernel.cpp")
+
+
+def evaluate(d):
+    out = work / "report.json"
+    evalwl = run(BUILD / "bin/evalwl", "-d", ds, "--lib", work / "lib", "-c", work / "cache", "--device=cpu", "--python", sys.executable,
+                 "-s", "onboard", "--no-time", "--trials=1", "--timeout=200", "-o", out, d["name"])
+    got = json.loads(out.read_text())[d["name"]]["onboard_cuda_" + d["name"]]
+    assert set(got) == {"PASSED"}, evalwl.stderr.splitlines()[0]
+    return got["PASSED"]
+
+
+WANTED = ("gqa_paged_decode_h16_kv4_d128_ps1", "gqa_paged_decode_h16_kv4_d128_ps64", "gqa_paged_prefill_causal_h16_kv4_d128_ps1",
+          "gqa_paged_prefill_causal_h16_kv4_d128_ps64", "gqa_ragged_prefill_causal_h16_kv4_d128", "gqa_paged_decode_h4_kv1_d128_ps1",
+          "mla_paged_decode_h16_ckv512_kpe64_ps1", "mla_paged_decode_h16_ckv512_kpe64_ps64",
+          "mla_paged_prefill_causal_h16_ckv512_kpe64_ps64", "mla_ragged_prefill_causal_h16_qk192_vo128",
+          "rmsnorm_h512", "rmsnorm_h7168", "fused_add_rmsnorm_h4096", "rope_with_cos_sin_cache_neox_style_d128_rd128",
+          "rope_with_cos_sin_cache_gptj_style_d64_rd64", "silu_and_mul_h512", "merge_state_h16_d128",
+          "moe_fp8_block_scale_renorm_topk8_e16_h256_i128")
+SHARED_WANTED = ("gdn_", "mamba_ssu", "dsa_")
+
+
+def main():
+    configs = ROOT / "manifests/snapshot/configs"
+    define("llama", configs / "llama-3.1-8b.json", [2, 8])
+    define("deepseek", configs / "deepseek-v3.json", [8])
+    define("experts", small_experts(), [1])
+    for model in ("qwen3-next-80b-a3b", "nemotron-h-56b", "deepseek-v3.2") if (SHARED / "models").is_dir() else ():
+        define(model, SHARED / "models" / (model + ".json"), [1, 8])
+    shutil.rmtree(ds / "solutions")
+    all_of = {f.stem: json.loads(f.read_text()) for f in ds.glob("definitions/*/*.json")}
+    todo = [all_of[n] for n in WANTED]
+    for kind in SHARED_WANTED:
+        of_kind = sorted(n for n in all_of if n.startswith(kind))
+        # the smallest of each template
+        todo += [all_of[n] for i, n in enumerate(of_kind) if n.split("_h")[0].split("_qk")[0] not in
+                 [x.split("_h")[0].split("_qk")[0] for x in of_kind[:i]]]
+    run(BUILD / "bin/mksol", "-d", ds, "-t", work / "gpu", *[d["name"] for d in todo])
+    (work / "lib").mkdir()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        built = {d["name"]: pool.submit(build, d) for d in todo}
+    for n, d in enumerate(todo, 1):
+        try:
+            built[d["name"]].result()
+            workloads(d, cases(d))
+            print("ok %d kernel on the processor, %s: %d workloads" % (n, d["name"], evaluate(d)), flush=True)
+        except Exception as e:
+            text = getattr(e, "stderr", None) or repr(e)
+            print("not ok %d kernel on the processor, %s\n%s" % (n, d["name"], "\n".join("# " + s for s in text.splitlines()[-12:])), flush=True)
+    n = len(todo)
+    if not (SHARED / "models").is_dir():
+        for kind in SHARED_WANTED:
+            n += 1
+            print("ok %d kernel on the processor, %s # SKIP no %s" % (n, kind, SHARED), flush=True)
+    print("1..%d" % n)
+
+
+if CUDA:
+    main()
+else:
+    print("ok 1 kernels on the processor # SKIP no CUDA headers here\n1..1")
+shutil.rmtree(work)
