@@ -33,43 +33,6 @@ struct latent_shape {
 	static constexpr bool fits = AX_head_dim_ckv == 512 && AX_head_dim_kpe == 64;
 };
 
-#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-
-#define WG_D128(d) WG_D64(d), WG_D16(d, 64), WG_D16(d, 80), WG_D16(d, 96), WG_D16(d, 112)
-
-/* d[64][64] = or += a b, both in shared memory, columns along K. */
-static __device__ __forceinline__ void latent_qk(float *d, uint64_t a, uint64_t b, int add)
-{
-	asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %34, 0;\n"
-		     "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 "
-		     "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,"
-		     "%26,%27,%28,%29,%30,%31}, %32, %33, p, 1, 1, 0, 0;\n}"
-		     : WG_D16(d, 0), WG_D16(d, 16) : "l"(a), "l"(b), "r"(add));
-}
-
-#define WG_REGS128 "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25," \
-	"%26,%27,%28,%29,%30,%31,%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48," \
-	"%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63,%64,%65,%66,%67,%68,%69,%70,%71," \
-	"%72,%73,%74,%75,%76,%77,%78,%79,%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94," \
-	"%95,%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111,%112,%113," \
-	"%114,%115,%116,%117,%118,%119,%120,%121,%122,%123,%124,%125,%126,%127}"
-
-/* d[64][256] += a b, b in shared memory with its rows along K, a there too or in registers. */
-static __device__ __forceinline__ void latent_pv(float *d, uint64_t a, uint64_t b)
-{
-	asm volatile("wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 " WG_REGS128
-		     ", %128, %129, 1, 1, 1, 0, 1;" : WG_D128(d) : "l"(a), "l"(b));
-}
-
-static __device__ __forceinline__ void latent_pv(float *d, const uint32_t *a, uint64_t b)
-{
-	asm volatile("wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 " WG_REGS128
-		     ", {%128,%129,%130,%131}, %132, 1, 1, 1, 1;" : WG_D128(d) :
-		     "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
-}
-
-#endif
-
 template <typename M>
 static __global__ void __launch_bounds__(384, 1)
 latent_kernel(mla_args a, M m, int batch, unsigned *tickets)
@@ -112,7 +75,7 @@ latent_kernel(mla_args a, M m, int batch, unsigned *tickets)
 	}
 	__syncthreads();
 	if (group == 0) {
-		asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
+		registers_give<40>();
 		int c = threadIdx.x % 8, r0 = threadIdx.x / 8, turn = 0;
 		int count = 0;			/* tiles so far */
 		int nth = batch;		/* of the requests, that of the unit; and the units before it */
@@ -177,7 +140,7 @@ latent_kernel(mla_args a, M m, int batch, unsigned *tickets)
 		hopper_end(&told, qfull, tickets);
 		return;
 	}
-	asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
+	registers_take<232>();
 	int half = group - 1, base = warp * 16 + lane / 4;	/* of this thread's two rows */
 	float o[128], s[32], mx[2], l[2], keep[2] = { 1, 1 };
 	uint32_t p[16];
@@ -264,8 +227,7 @@ latent_kernel(mla_args a, M m, int batch, unsigned *tickets)
 				sum[0] += x;
 				sum[1] += y;
 				both = pack2<ob_bfloat16>(x, y);
-				asm volatile("st.shared.b32 [%0], %1;" :: "r"(weights + r * 128 + ((n ^ r) & 7) * 16 +
-					     lane % 4 * 4), "r"(both) : "memory");
+				store_shared(weights + r * 128 + ((n ^ r) & 7) * 16 + lane % 4 * 4, both);
 			}
 			l[h] = l[h] * keep[h] + (sum[0] + sum[1]);
 			mx[h] = most;

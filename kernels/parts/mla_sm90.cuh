@@ -42,35 +42,6 @@ struct mla_narrow_part : mla_part<mla_narrow::N> {
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
-/* d[64][N] = or += a b, both in shared memory; ROWS: those of a are along K, else its columns. */
-template <int N, int ROWS>
-static __device__ __forceinline__ void wg_narrow(float *d, uint64_t a, uint64_t b, int add)
-{
-	static_assert(N == 8 || N == 16 || N == 32, "heads");
-	if constexpr (N == 8)
-		asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %6, 0;\n"
-			     "wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 "
-			     "{%0,%1,%2,%3}, %4, %5, p, 1, 1, %7, 0;\n}"
-			     : WG_D4(d, 0) : "l"(a), "l"(b), "r"(add), "n"(ROWS));
-	else if constexpr (N == 16)
-		asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %10, 0;\n"
-			     "wgmma.mma_async.sync.aligned.m64n16k16.f32.bf16.bf16 "
-			     "{%0,%1,%2,%3,%4,%5,%6,%7}, %8, %9, p, 1, 1, %11, 0;\n}"
-			     : WG_D4(d, 0), WG_D4(d, 4) : "l"(a), "l"(b), "r"(add), "n"(ROWS));
-	else
-		asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %18, 0;\n"
-			     "wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 "
-			     "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15}, %16, %17, p, 1, 1, %19, 0;\n}"
-			     : WG_D16(d, 0) : "l"(a), "l"(b), "r"(add), "n"(ROWS));
-}
-
-/* Two 8 x 8 matrices, transposed; a lane of the first 16 has the address of a row. */
-static __device__ __forceinline__ void stm2t(uint32_t at, uint32_t a, uint32_t b)
-{
-	asm volatile("stmatrix.sync.aligned.m8n8.x2.trans.shared.b16 [%0], {%1,%2};" :: "r"(at), "r"(a), "r"(b) :
-		     "memory");
-}
-
 /* The greatest or the sum of the lanes that have the same columns of a fragment. */
 template <typename F>
 static __device__ __forceinline__ float column(float x, F both)
@@ -118,7 +89,7 @@ mla_narrow_kernel(mla_args a, M m)
 	}
 	__syncthreads();
 	if (group == 0) {
-		asm volatile("setmaxnreg.dec.sync.aligned.u32 56;");
+		registers_give<56>();
 		int col = threadIdx.x % 8, r0 = threadIdx.x / 8, at[4], next[4];
 		uint32_t swizzled = r0 * 128 + ((col ^ r0) & 7) * 16;
 		auto find = [&](int *rows) {
@@ -177,7 +148,7 @@ mla_narrow_kernel(mla_args a, M m)
 		copy_wait<0>();
 		return;
 	}
-	asm volatile("setmaxnreg.inc.sync.aligned.u32 200;");
+	registers_take<200>();
 	/* this thread's heads are j * 8 + lane % 4 * 2 + e; its tokens 16 * warp + lane / 4 + 8 * h */
 	float o[W::values][N / 2], s[N / 2], mx[N / 4], l[N / 4], keep[N / 4];
 	auto head = [&](int k) { return k / 2 * 8 + lane % 4 * 2 + k % 2; };

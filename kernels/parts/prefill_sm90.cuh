@@ -47,39 +47,6 @@ static __device__ __forceinline__ void give_turn(int group)
 	group_arrive(group, 256);
 }
 
-#define WG_REGS "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21," \
-	"%22,%23,%24,%25,%26,%27,%28,%29,%30,%31,%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43," \
-	"%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63}"
-
-/* d[64][128] = or += a b, both in shared memory, columns along K. */
-#define WG_QK(type) asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %66, 0;\n" \
-	"wgmma.mma_async.sync.aligned.m64n128k16.f32." type "." type " " WG_REGS ", %64, %65, p, 1, 1, 0, 0;\n}" : \
-	WG_D64(d) : "l"(a), "l"(b), "r"(add))
-/* d += a b, a in registers, b with its rows along K. */
-#define WG_PV(type) asm volatile("wgmma.mma_async.sync.aligned.m64n128k16.f32." type "." type " " WG_REGS \
-	", {%64,%65,%66,%67}, %68, 1, 1, 1, 1;" : WG_D64(d) : \
-	"r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b))
-
-static __device__ __forceinline__ void wg_qk(float *d, uint64_t a, uint64_t b, int add, ob_bfloat16)
-{
-	WG_QK("bf16");
-}
-
-static __device__ __forceinline__ void wg_qk(float *d, uint64_t a, uint64_t b, int add, ob_float16)
-{
-	WG_QK("f16");
-}
-
-static __device__ __forceinline__ void wg_pv(float *d, const uint32_t *a, uint64_t b, ob_bfloat16)
-{
-	WG_PV("bf16");
-}
-
-static __device__ __forceinline__ void wg_pv(float *d, const uint32_t *a, uint64_t b, ob_float16)
-{
-	WG_PV("f16");
-}
-
 #endif
 
 template <typename T, int DK, int DV, int HQ, int HKV, typename M>
@@ -118,7 +85,7 @@ hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int b
 		bar_init(qfull + threadIdx.x * 8, threadIdx.x ? 256 : 129);
 	__syncthreads();
 	if (group == 0) {
-		asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
+		registers_give<40>();
 		int c = threadIdx.x % 8, r0 = threadIdx.x / 8, turn = 0;
 		int count = 0;			/* tiles so far */
 		int nth = batch;		/* of the requests, that of the unit; and the units before it */
@@ -194,7 +161,7 @@ hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int b
 		hopper_end(&told, qfull, tickets);
 		return;
 	}
-	asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
+	registers_take<232>();
 	int base = (group - 1) * 64 + warp * 16 + lane / 4;	/* of this thread's two rows */
 	float o[64], s[64], mx[2], l[2], keep[2];
 	uint32_t p[32];
@@ -264,7 +231,7 @@ hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int b
 		bar_arrive_if(qempty, t + 2 == w.tiles);
 		softmax(t + 1, cut);
 		/* ptxas does not move a store over the wait: so the sums come before it, beside the products */
-		asm volatile("st.shared.f32 [%0], %1;" :: "r"(mark), "f"(l[0] + l[1]) : "memory");
+		store_shared(mark, l[0] + l[1]);
 		wg_wait<0>();
 		wg_hold<64>(o);
 		bar_arrive(vempty((g + t) % S::stages));

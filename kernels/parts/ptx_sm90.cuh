@@ -1,0 +1,210 @@
+/*
+ * ptx_sm90.cuh - mbarriers, named barriers and wgmma (PTX ISA, "Asynchronous warpgroup level matrix instructions"), for
+ * code of sm_90a only. tests/cuda/host.h has the same for the processor.
+ */
+#pragma once
+
+#include "ptx.cuh"
+
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+
+static __device__ __forceinline__ void bar_init(uint32_t bar, int count)
+{
+	asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" :: "r"(bar), "r"(count) : "memory");
+}
+
+static __device__ __forceinline__ void bar_arrive(uint32_t bar)
+{
+	asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" :: "r"(bar) : "memory");
+}
+
+static __device__ __forceinline__ void bar_wait(uint32_t bar, int phase)
+{
+	asm volatile("{\n.reg .pred p;\nagain:\n"
+		     "mbarrier.try_wait.parity.shared::cta.b64 p, [%0], %1;\n"
+		     "@p bra done;\nbra again;\ndone:\n}" :: "r"(bar), "r"(phase) : "memory");
+}
+
+/*
+ * Arrives when this thread's copies (cp.async) so far are there; it does not wait. Who waits for the barrier may
+ * give them to wgmma: no fence of proxies stands between the two, as in CUTLASS's own main loops over
+ * cp.async (sm90_mma_multistage_gmma_ss_warpspecialized.hpp). One costs some hundred cycles of the tensor cores a tile.
+ */
+static __device__ __forceinline__ void bar_arrive_copied(uint32_t bar)
+{
+	asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" :: "r"(bar) : "memory");
+}
+
+static __device__ __forceinline__ void bar_arrive_if(uint32_t bar, bool yes)
+{
+	asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %1, 0;\n@p mbarrier.arrive.shared::cta.b64 _, [%0];\n}" ::
+		     "r"(bar), "r"((int)yes) : "memory");
+}
+
+/* What this thread wrote to shared memory is there for wgmma. */
+static __device__ __forceinline__ void proxy_fence(void)
+{
+	asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
+/* Named barriers of the first `threads` that come, 1 to 15: wait there, or only be counted. */
+static __device__ __forceinline__ void group_sync(int name, int threads)
+{
+	asm volatile("bar.sync %0, %1;" :: "r"(name), "r"(threads) : "memory");
+}
+
+static __device__ __forceinline__ void group_arrive(int name, int threads)
+{
+	asm volatile("bar.arrive %0, %1;" :: "r"(name), "r"(threads) : "memory");
+}
+
+/* Registers of a warpgroup's threads: those that copy need few, those that multiply many. */
+template <int N> static __device__ __forceinline__ void registers_give(void)
+{
+	asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" :: "n"(N));
+}
+
+template <int N> static __device__ __forceinline__ void registers_take(void)
+{
+	asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" :: "n"(N));
+}
+
+static __device__ __forceinline__ void store_shared(uint32_t at, uint32_t v)
+{
+	asm volatile("st.shared.b32 [%0], %1;" :: "r"(at), "r"(v) : "memory");
+}
+
+static __device__ __forceinline__ void store_shared(uint32_t at, float v)
+{
+	asm volatile("st.shared.f32 [%0], %1;" :: "r"(at), "f"(v) : "memory");
+}
+
+static __device__ __forceinline__ void wg_fence(void)
+{
+	asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+}
+
+static __device__ __forceinline__ void wg_commit(void)
+{
+	asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+
+template <int N> static __device__ __forceinline__ void wg_wait(void)
+{
+	asm volatile("wgmma.wait_group.sync.aligned %0;" :: "n"(N) : "memory");
+}
+
+static __device__ __forceinline__ float ex2(float x)
+{
+	asm("ex2.approx.ftz.f32 %0, %0;" : "+f"(x));
+	return x;
+}
+
+/* Accumulators change behind the compiler's back: it is not to move their use over a wait. */
+template <int N> static __device__ __forceinline__ void wg_hold(float *d)
+{
+	#pragma unroll
+	for (int i = 0; i < N; i++)
+		asm volatile("" : "+f"(d[i]) :: "memory");
+}
+
+#define WG_D4(d, i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
+#define WG_D16(d, i) WG_D4(d, i), WG_D4(d, i + 4), WG_D4(d, i + 8), WG_D4(d, i + 12)
+#define WG_D64(d) WG_D16(d, 0), WG_D16(d, 16), WG_D16(d, 32), WG_D16(d, 48)
+
+#define WG_REGS "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21," \
+	"%22,%23,%24,%25,%26,%27,%28,%29,%30,%31,%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43," \
+	"%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63}"
+
+/* d[64][128] = or += a b, both in shared memory, columns along K. */
+#define WG_QK(type) asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %66, 0;\n" \
+	"wgmma.mma_async.sync.aligned.m64n128k16.f32." type "." type " " WG_REGS ", %64, %65, p, 1, 1, 0, 0;\n}" : \
+	WG_D64(d) : "l"(a), "l"(b), "r"(add))
+/* d += a b, a in registers, b with its rows along K. */
+#define WG_PV(type) asm volatile("wgmma.mma_async.sync.aligned.m64n128k16.f32." type "." type " " WG_REGS \
+	", {%64,%65,%66,%67}, %68, 1, 1, 1, 1;" : WG_D64(d) : \
+	"r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b))
+
+static __device__ __forceinline__ void wg_qk(float *d, uint64_t a, uint64_t b, int add, __nv_bfloat16)
+{
+	WG_QK("bf16");
+}
+
+static __device__ __forceinline__ void wg_qk(float *d, uint64_t a, uint64_t b, int add, __half)
+{
+	WG_QK("f16");
+}
+
+static __device__ __forceinline__ void wg_pv(float *d, const uint32_t *a, uint64_t b, __nv_bfloat16)
+{
+	WG_PV("bf16");
+}
+
+static __device__ __forceinline__ void wg_pv(float *d, const uint32_t *a, uint64_t b, __half)
+{
+	WG_PV("f16");
+}
+
+#define WG_D128(d) WG_D64(d), WG_D16(d, 64), WG_D16(d, 80), WG_D16(d, 96), WG_D16(d, 112)
+
+/* d[64][64] = or += a b, both in shared memory, columns along K. */
+static __device__ __forceinline__ void latent_qk(float *d, uint64_t a, uint64_t b, int add)
+{
+	asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %34, 0;\n"
+		     "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 "
+		     "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,"
+		     "%26,%27,%28,%29,%30,%31}, %32, %33, p, 1, 1, 0, 0;\n}"
+		     : WG_D16(d, 0), WG_D16(d, 16) : "l"(a), "l"(b), "r"(add));
+}
+
+#define WG_REGS128 "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25," \
+	"%26,%27,%28,%29,%30,%31,%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48," \
+	"%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63,%64,%65,%66,%67,%68,%69,%70,%71," \
+	"%72,%73,%74,%75,%76,%77,%78,%79,%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94," \
+	"%95,%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111,%112,%113," \
+	"%114,%115,%116,%117,%118,%119,%120,%121,%122,%123,%124,%125,%126,%127}"
+
+/* d[64][256] += a b, b in shared memory with its rows along K, a there too or in registers. */
+static __device__ __forceinline__ void latent_pv(float *d, uint64_t a, uint64_t b)
+{
+	asm volatile("wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 " WG_REGS128
+		     ", %128, %129, 1, 1, 1, 0, 1;" : WG_D128(d) : "l"(a), "l"(b));
+}
+
+static __device__ __forceinline__ void latent_pv(float *d, const uint32_t *a, uint64_t b)
+{
+	asm volatile("wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 " WG_REGS128
+		     ", {%128,%129,%130,%131}, %132, 1, 1, 1, 1;" : WG_D128(d) :
+		     "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+}
+
+/* d[64][N] = or += a b, both in shared memory; ROWS: those of a are along K, else its columns. */
+template <int N, int ROWS>
+static __device__ __forceinline__ void wg_narrow(float *d, uint64_t a, uint64_t b, int add)
+{
+	static_assert(N == 8 || N == 16 || N == 32, "heads");
+	if constexpr (N == 8)
+		asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %6, 0;\n"
+			     "wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 "
+			     "{%0,%1,%2,%3}, %4, %5, p, 1, 1, %7, 0;\n}"
+			     : WG_D4(d, 0) : "l"(a), "l"(b), "r"(add), "n"(ROWS));
+	else if constexpr (N == 16)
+		asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %10, 0;\n"
+			     "wgmma.mma_async.sync.aligned.m64n16k16.f32.bf16.bf16 "
+			     "{%0,%1,%2,%3,%4,%5,%6,%7}, %8, %9, p, 1, 1, %11, 0;\n}"
+			     : WG_D4(d, 0), WG_D4(d, 4) : "l"(a), "l"(b), "r"(add), "n"(ROWS));
+	else
+		asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %18, 0;\n"
+			     "wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 "
+			     "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15}, %16, %17, p, 1, 1, %19, 0;\n}"
+			     : WG_D16(d, 0) : "l"(a), "l"(b), "r"(add), "n"(ROWS));
+}
+
+/* Two 8 x 8 matrices, transposed; a lane of the first 16 has the address of a row. */
+static __device__ __forceinline__ void stm2t(uint32_t at, uint32_t a, uint32_t b)
+{
+	asm volatile("stmatrix.sync.aligned.m8n8.x2.trans.shared.b16 [%0], {%1,%2};" :: "r"(at), "r"(a), "r"(b) :
+		     "memory");
+}
+
+#endif
