@@ -1,6 +1,6 @@
 /*
- * host.h - a GPU of sm_80 on the processor, for tests: our kernels' portable versions compiled by the host's
- * compiler (tests/cuda/translate.py). Slow, and blind to races; sums, masks, indices, merges and edges are the kernels'
+ * host.h - a GPU of sm_80 on the processor, for tests: our kernels compiled by the host's compiler
+ * (tests/cuda/translate.py); with HOST_SM90 one of sm_90a (host_sm90.h). Slow, and blind to races; sums, masks, indices, merges and edges are the kernels'
  * own.
  *
  * A block is run at a time. Each of its threads has a stack of its own (made by ucontext, changed by longjmp, which asks
@@ -37,12 +37,17 @@
 #define __host__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
+#ifdef HOST_SM90		/* a GPU of sm_90a, host_sm90.h */
+#define __CUDA_ARCH__ 900
+#define __CUDA_ARCH_FEAT_SM90_ALL
+#else
 #define __CUDA_ARCH__ 800
+#endif
 
 namespace host {
 
-enum { WARP = 32, SMS = 3, STACK = 256 << 10, SHARED = 164 << 10, WORDS = 8 };
-enum state { RUNS, BLOCK, WARPED, ENDED };
+enum { WARP = 32, SMS = 3, STACK = 256 << 10, SHARED = (__CUDA_ARCH__ == 900 ? 227 : 164) << 10, WORDS = 8 };
+enum state { RUNS, POLLS, BLOCK, WARPED, ENDED };
 
 struct thread {
 	ucontext_t begin;
@@ -54,6 +59,8 @@ struct thread {
 };
 
 struct machine {
+	alignas(1024) char shared[SHARED];	/* address 0 */
+	struct { int count, times; } named[16];
 	std::vector<struct thread> threads;
 	jmp_buf home;
 	std::function<void()> body;
@@ -61,7 +68,6 @@ struct machine {
 	uint3 thread, block;
 	dim3 threads_of, grid;
 	uint32_t slot[32][2][WARP][WORDS];
-	alignas(1024) char shared[SHARED];
 };
 
 inline struct machine gpu;
@@ -113,6 +119,7 @@ inline void go_on(size_t i)
 
 inline void run_block(void)
 {
+	memset(gpu.named, 0, sizeof gpu.named);
 	for (size_t i = 0; i < gpu.n; i++) {
 		struct thread &t = gpu.threads[i];
 
@@ -131,6 +138,9 @@ inline void run_block(void)
 			if (gpu.threads[i].state == RUNS) {
 				go_on(i);
 				any = true;
+			} else if (gpu.threads[i].state == POLLS) {
+				go_on(i);
+				any |= gpu.threads[i].state != POLLS;
 			}
 		for (size_t i = 0; i < gpu.n; i += WARP)
 			any |= release(i, std::min(i + WARP, gpu.n), WARPED);
@@ -291,7 +301,7 @@ template <typename A, typename B> static inline std::common_type_t<A, B> max(A a
 
 /* ---- what kernels/parts/ptx.cuh has in PTX ---- */
 
-/* An address in shared memory, of 32 bits: from here on. */
+/* An address in shared memory, of 32 bits. */
 static inline uint32_t smem_at(const void *p)
 {
 	return (uint32_t)((const char *)p - (const char *)&host::gpu);
@@ -360,7 +370,8 @@ extern "C" inline cudaError_t cudaGetLastError(void) { return cudaSuccess; }
 
 extern "C" inline cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr what, int)
 {
-	*value = what == cudaDevAttrMultiProcessorCount ? (int)host::SMS : what == cudaDevAttrComputeCapabilityMajor ? 8 :
+	*value = what == cudaDevAttrMultiProcessorCount ? (int)host::SMS :
+		what == cudaDevAttrComputeCapabilityMajor ? __CUDA_ARCH__ / 100 :
 		what == cudaDevAttrMaxSharedMemoryPerBlockOptin ? (int)host::SHARED : 0;
 	return cudaSuccess;
 }
@@ -382,7 +393,13 @@ template <typename... A> static inline cudaError_t cudaFuncSetAttribute(void (*)
 	return cudaSuccess;
 }
 
-extern "C" inline cudaError_t cudaFuncGetAttributes(struct cudaFuncAttributes *, const void *) { return cudaErrorNotSupported; }
+extern "C" inline cudaError_t cudaFuncGetAttributes(struct cudaFuncAttributes *a, const void *)
+{
+	a->sharedSizeBytes = 1024;
+	return cudaSuccess;
+}
+
+extern "C" inline cudaError_t cudaFuncSetAttribute(const void *, cudaFuncAttribute, int) { return cudaSuccess; }
 
 namespace host {
 

@@ -63,12 +63,13 @@ def translate(text):
 
 
 def main(source, target):
-    """All sources of a folder, ptx.cuh left to host.h."""
+    """All sources of a folder, what is PTX left to host.h and host_sm90.h."""
     target = Path(target)
     target.mkdir(parents=True, exist_ok=True)
     for f in Path(source).iterdir():
         if f.suffix in (".cu", ".cuh", ".h"):
-            text = '#include "host.h"\n' if f.name == "ptx.cuh" else translate(f.read_text())
+            ours = {"ptx.cuh": '#include "host.h"\n', "ptx_sm90.cuh": '#include "host_sm90.h"\n'}
+            text = ours.get(f.name) or translate(f.read_text())
             (target / f.name.replace("kernel.cu", "kernel.cpp")).write_text(text)
 
 

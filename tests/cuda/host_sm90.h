@@ -1,0 +1,176 @@
+/*
+ * host_sm90.h - kernels/parts/ptx_sm90.cuh on the processor: barriers that threads poll, and products of warpgroups, done
+ * when they are asked for; waiting for them is where the lanes of a warp meet. Matrices are read where their
+ * descriptors say (PTX ISA, "Matrix descriptor format"), 128-byte swizzle.
+ */
+#pragma once
+
+#include "host.h"
+
+#ifdef HOST_SM90
+
+namespace host {
+
+struct bar { uint16_t expected, pending; uint32_t phase; };
+
+inline struct bar *bar_of(uint32_t at) { return (struct bar *)smem_of(at); }
+
+/* An element of a matrix: its row or column, and its place along K; ROWS: those in memory are along K. */
+template <typename T> static inline float element(uint64_t matrix, int at, int k, bool rows)
+{
+	uint32_t lead = (uint32_t)(matrix >> 16 & 0x3fff) << 4, stride = (uint32_t)(matrix >> 32 & 0x3fff) << 4;
+	uint32_t from = (uint32_t)(matrix & 0x3fff) << 4;
+	T v;
+
+	from += rows ? at / 64 * lead + k / 8 * stride + k % 8 * 128 + at % 64 * 2 :
+		at / 8 * stride + at % 8 * 128 + k * 2;
+	memcpy(&v, smem_of(from ^ (from >> 3 & 0x70)), sizeof v);
+	return (float)v;
+}
+
+/* This thread's part of d[64][N] += a b, of a the two rows that it has. */
+template <typename T, int N> static inline void multiply(float *d, const float (*a)[16], uint64_t b, bool rows)
+{
+	for (int n = 0; n < N / 8; n++)
+		for (int e = 0; e < 2; e++)
+			for (int k = 0; k < 16; k++) {
+				float x = element<T>(b, n * 8 + lane() % 4 * 2 + e, k, rows);
+
+				d[n * 4 + e] += a[0][k] * x;
+				d[n * 4 + 2 + e] += a[1][k] * x;
+			}
+}
+
+/* a in shared memory too. */
+template <typename T, int N>
+static inline void multiply(float *d, uint64_t a, bool a_rows, uint64_t b, bool b_rows, int add)
+{
+	int row = (int)(gpu.now % 128 / 32) * 16 + lane() / 4;
+	float mine[2][16];
+
+	for (int h = 0; h < 2; h++)
+		for (int k = 0; k < 16; k++)
+			mine[h][k] = element<T>(a, row + h * 8, k, a_rows);
+	for (int i = 0; i < N / 2 && !add; i++)
+		d[i] = 0;
+	multiply<T, N>(d, mine, b, b_rows);
+}
+
+/* a in the registers of the warp. */
+template <typename T, int N> static inline void multiply(float *d, const uint32_t *a, uint64_t b, bool b_rows)
+{
+	struct piece { uint32_t a[4]; } mine = { { a[0], a[1], a[2], a[3] } };
+	together<piece> all(mine);
+	float rows[2][16];
+
+	for (int h = 0; h < 2; h++)
+		for (int k = 0; k < 16; k++)
+			rows[h][k] = half_of<T>(all.of(lane() / 4 * 4 + k % 8 / 2).a[h + k / 8 * 2], k % 2);
+	multiply<T, N>(d, rows, b, b_rows);
+}
+
+}
+
+static inline void bar_init(uint32_t bar, int count)
+{
+	*host::bar_of(bar) = { (uint16_t)count, (uint16_t)count, 0 };
+}
+
+static inline void bar_arrive(uint32_t bar)
+{
+	struct host::bar *b = host::bar_of(bar);
+
+	if (--b->pending == 0) {
+		b->pending = b->expected;
+		b->phase ^= 1;
+	}
+}
+
+static inline void bar_wait(uint32_t bar, int phase)
+{
+	while (host::bar_of(bar)->phase == (uint32_t)phase)
+		host::wait(host::POLLS);
+}
+
+static inline void bar_arrive_copied(uint32_t bar) { bar_arrive(bar); }
+
+static inline void bar_arrive_if(uint32_t bar, bool yes)
+{
+	if (yes)
+		bar_arrive(bar);
+}
+
+static inline void group_arrive(int name, int threads)
+{
+	if (++host::gpu.named[name].count == threads) {
+		host::gpu.named[name].count = 0;
+		host::gpu.named[name].times++;
+	}
+}
+
+static inline void group_sync(int name, int threads)
+{
+	int times = host::gpu.named[name].times;
+
+	group_arrive(name, threads);
+	while (host::gpu.named[name].times == times)
+		host::wait(host::POLLS);
+}
+
+static inline void proxy_fence(void) { }
+template <int N> static inline void registers_give(void) { }
+template <int N> static inline void registers_take(void) { }
+static inline void wg_fence(void) { }
+static inline void wg_commit(void) { }
+template <int N> static inline void wg_wait(void) { __syncwarp(); }
+template <int N> static inline void wg_hold(float *) { }
+static inline float ex2(float x) { return exp2f(x); }
+
+template <typename T> static inline void store_shared(uint32_t at, T v)
+{
+	memcpy(smem_of(at), &v, sizeof v);
+}
+
+template <typename T> static inline void wg_qk(float *d, uint64_t a, uint64_t b, int add, T)
+{
+	host::multiply<T, 128>(d, a, false, b, false, add);
+}
+
+template <typename T> static inline void wg_pv(float *d, const uint32_t *a, uint64_t b, T)
+{
+	host::multiply<T, 128>(d, a, b, true);
+}
+
+static inline void latent_qk(float *d, uint64_t a, uint64_t b, int add)
+{
+	host::multiply<__nv_bfloat16, 64>(d, a, false, b, false, add);
+}
+
+static inline void latent_pv(float *d, uint64_t a, uint64_t b)
+{
+	host::multiply<__nv_bfloat16, 256>(d, a, false, b, true, 1);
+}
+
+static inline void latent_pv(float *d, const uint32_t *a, uint64_t b)
+{
+	host::multiply<__nv_bfloat16, 256>(d, a, b, true);
+}
+
+template <int N, int ROWS> static inline void wg_narrow(float *d, uint64_t a, uint64_t b, int add)
+{
+	host::multiply<__nv_bfloat16, N>(d, a, ROWS, b, false, add);
+}
+
+/* Row j of a matrix that is stored has its elements from lanes j / 2, of all eight rows in the registers. */
+static inline void stm2t(uint32_t at, uint32_t a, uint32_t b)
+{
+	struct piece { uint32_t v[2]; } mine = { { a, b } };
+	host::together<piece> all(mine);
+	int l = host::lane();
+
+	for (int i = 0; i < 8 && l < 16; i++)
+		memcpy(smem_of(at) + i * 2, (char *)all.of(i * 4 + l % 8 / 2).v + l / 8 * 4 + l % 2 * 2, 2);
+	__syncwarp();
+}
+
+#endif
