@@ -14,5 +14,5 @@ def attend(q, k, v, sm_scale):
     lse = torch.logsumexp(logits, dim=-1) / math.log(2.0)
     weights = torch.softmax(logits, dim=-1)
     # a query before the first key sees nothing
-    weights = torch.nan_to_num(weights)
+    weights = weights.masked_fill(future.all(dim=-1, keepdim=True), 0)
     return torch.einsum("hqk,khd->qhd", weights, v), lse.T

@@ -22,5 +22,5 @@ def attend(q, k, v, sm_scale):
     logits = logits.masked_fill(hidden, float("-inf"))
     lse = torch.logsumexp(logits, dim=-1) / math.log(2.0)
     # a query before the first key sees nothing
-    weights = torch.nan_to_num(torch.softmax(logits, dim=-1))
+    weights = torch.softmax(logits, dim=-1).masked_fill(hidden.all(dim=-1, keepdim=True), 0)
     return torch.einsum("hqk,khd->qhd", weights, v), lse.T

@@ -11,5 +11,5 @@ def attend(q_nope, q_pe, ckv, kpe, sm_scale):
     logits = logits.masked_fill(future, float("-inf"))
     lse = torch.logsumexp(logits, dim=-1) / math.log(2.0)
     # a query before the first key sees nothing
-    weights = torch.nan_to_num(torch.softmax(logits, dim=-1))
+    weights = torch.softmax(logits, dim=-1).masked_fill(future.all(dim=-1, keepdim=True), 0)
     return torch.einsum("hqk,kd->qhd", weights, ckv), lse.T

@@ -1,5 +1,5 @@
 """Our CUDA kernels on the processor (tests/cuda), against the references: lengths of 0 and 1, pages that are not full,
-prefixes, padding, batches of all that. Speaks TAP.
+prefixes, padding, batches of all that; nan in queries, and wherever nobody looks. Speaks TAP.
 
 kernels.py BUILD SHARED
 """
@@ -13,6 +13,8 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+import torch
 
 BUILD, SHARED, ROOT = Path(sys.argv[1]).absolute(), Path(sys.argv[2]), Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tests/cuda"))
@@ -47,11 +49,16 @@ def small_experts():
     return path
 
 
+KINDS = {"int64": "I64", "int32": "I32", "bfloat16": "BF16"}
+
+
 def blob(path, tensors):
+    """Of numbers, or of tensors as they are."""
     head, at, body = {}, 0, b""
     for name, (kind, shape, values) in tensors.items():
-        data = struct.pack("<%d%s" % (len(values), "q" if kind == "int64" else "i"), *values)
-        head[name] = {"dtype": {"int64": "I64", "int32": "I32"}[kind], "shape": shape, "data_offsets": [at, at + len(data)]}
+        t = values if isinstance(values, torch.Tensor) else torch.tensor(values, dtype=getattr(torch, kind))
+        data = t.contiguous().view(-1).view(torch.uint8).numpy().tobytes() if t.numel() else b""
+        head[name] = {"dtype": KINDS[kind], "shape": shape, "data_offsets": [at, at + len(data)]}
         at, body = at + len(data), body + data
     text = json.dumps(head).encode()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,7 +66,7 @@ def blob(path, tensors):
 
 
 def workloads(d, cases):
-    """cases: sizes of var axes, and {input: numbers}; other inputs are random, scalars a head's usual scale."""
+    """cases: sizes of var axes, and {input: numbers or a tensor}; other inputs are random, scalars a head's usual scale."""
     op, name, lines = d["op_type"], d["name"], []
     for i, (axes, ints) in enumerate(cases):
         where = "./blob/workloads/%s/%s/%d.safetensors" % (op, name, i)
@@ -102,14 +109,38 @@ def ragged(q, kv):
     return {"len_indptr": len(q) + 1, "total_q": sum(q), "total_kv": sum(kv)}, {"qo_indptr": sums(q), "kv_indptr": sums(kv)}
 
 
+def spoiled(d, case):
+    """nan in a query of the first token and of the last; in a cache, in all that no request has."""
+    axes, given = case
+    size = {**{a: x["value"] for a, x in d["axes"].items() if x["type"] == "const"}, **axes}
+    page, last = size.get("page_size", 1), given.get("kv_last_page_len")
+    gen = torch.Generator().manual_seed(2)
+    floats = {}
+    for k, s in d["inputs"].items():
+        if s["dtype"] != "bfloat16":
+            continue
+        x = torch.randn([size[a] for a in s["shape"]], generator=gen).bfloat16()
+        if k.startswith("q"):
+            x[0].view(-1)[3] = float("nan")
+            x[-1].view(-1)[-1] = float("nan")
+        elif s["shape"][0] == "num_pages":
+            seen = torch.zeros(size["num_pages"], page, dtype=torch.bool)
+            for i, p in enumerate(given["kv_indices"]):
+                b = max(b for b in range(len(given["kv_indptr"])) if given["kv_indptr"][b] <= i)
+                seen[p, :last[b] if last and i + 1 == given["kv_indptr"][b + 1] else page] = True
+            x[~seen] = float("nan")
+        floats[k] = x
+    return axes, {**given, **floats}
+
+
 def cases(d):
     name, op = d["name"], d["op_type"]
     if "_paged_decode" in name:
-        return [paged(d, x) for x in DECODED]
+        return [paged(d, x) for x in DECODED] + [spoiled(d, paged(d, [65, 0, 3, 130]))]
     if "_paged_prefill" in name:
-        return [paged(d, kv, q) for q, kv in PREFILLED]
+        return [paged(d, kv, q) for q, kv in PREFILLED] + [spoiled(d, paged(d, [150, 3, 64], [20, 3, 1]))]
     if "_ragged_prefill" in name:
-        return [ragged(q, kv) for q, kv in PREFILLED]
+        return [ragged(q, kv) for q, kv in PREFILLED] + [spoiled(d, ragged([20, 3, 1], [150, 3, 64]))]
     if op == "rmsnorm":
         return [({"batch_size": b}, {}) for b in (1, 3, 257)]
     if op == "rope":
