@@ -46,7 +46,7 @@
 
 namespace host {
 
-enum { WARP = 32, SMS = 3, STACK = 256 << 10, SHARED = (__CUDA_ARCH__ == 900 ? 227 : 164) << 10, WORDS = 8 };
+enum { WARP = 32, SMS = 8, STACK = 256 << 10, SHARED = (__CUDA_ARCH__ == 900 ? 227 : 164) << 10, WORDS = 8 };
 enum state { RUNS, POLLS, BLOCK, WARPED, ENDED };
 
 struct thread {

@@ -101,7 +101,7 @@ def paged(d, lens, queries=None):
     return axes, ints
 
 
-DECODED = [0], [1], [0, 0, 1, 0], [65, 64, 1, 63, 0, 129], [300, 0, 1, 2], [1] * 70
+DECODED = [0], [1], [0, 0, 1, 0], [65, 64, 1, 63, 0, 129], [300, 0, 1, 2], [1] * 70, [2100]
 PREFILLED = ([1], [1]), ([0, 3], [5, 3]), ([5, 0, 70, 1], [200, 0, 70, 300]), ([129, 64], [129, 200]), ([3, 1], [3, 0])
 
 
@@ -140,7 +140,9 @@ def cases(d):
     if "_paged_prefill" in name:
         return [paged(d, kv, q) for q, kv in PREFILLED] + [spoiled(d, paged(d, [150, 3, 64], [20, 3, 1]))]
     if "_ragged_prefill" in name:
-        return [ragged(q, kv) for q, kv in PREFILLED] + [spoiled(d, ragged([20, 3, 1], [150, 3, 64]))]
+        # more requests than a block has threads
+        many = [ragged([1] * 390, [2] * 389 + [70])] if name.startswith("gqa") else []
+        return [ragged(q, kv) for q, kv in PREFILLED] + many + [spoiled(d, ragged([20, 3, 1], [150, 3, 64]))]
     if op == "rmsnorm":
         return [({"batch_size": b}, {}) for b in (1, 3, 257)]
     if op == "rope":
