@@ -307,10 +307,11 @@ nvcc     := $(firstword $(shell command -v nvcc) $(wildcard $(or $(CUDA_HOME),/u
 gencode   = $(foreach a,$(GPU_ARCHS),-gencode arch=compute_$a,code=sm_$a)
 NVCCFLAGS := -O3 -std=c++17 -Xcompiler -fPIC -shared
 
-$B/eval/libevalcpu.so: tools/eval/cpu.c $(wildcard tools/eval/*.h)
-	$(call say,CC) mkdir -p $(@D); $(flags) -ffp-contract=off -fPIC -shared -o $@ $< -lm
-$B/eval/libevalcuda.so: tools/eval/cuda.cu $(wildcard tools/eval/*.h tools/eval/*.cuh) | need-nvcc
-	$(call say,NVCC) mkdir -p $(@D); $(nvcc) $(NVCCFLAGS) $(gencode) -o $@ $< -ldl
+eval_files := tools/lib/fileio.c tools/lib/mem.c
+$B/eval/libevalcpu.so: tools/eval/cpu.c $(eval_files) $(wildcard tools/eval/*.h)
+	$(call say,CC) mkdir -p $(@D); $(flags) -ffp-contract=off -fPIC -shared -o $@ $< $(eval_files) -lm
+$B/eval/libevalcuda.so: tools/eval/cuda.cu $(eval_files) $(wildcard tools/eval/*.h tools/eval/*.cuh) | need-nvcc
+	$(call say,NVCC) mkdir -p $(@D); $(nvcc) $(NVCCFLAGS) $(gencode) -o $@ $< $(eval_files) -ldl
 all: $B/eval/libevalcpu.so
 
 need-nvcc:

@@ -3,7 +3,7 @@
  * where there is none. Times are of the processor's clock.
  */
 #include "evalfill.h"
-#include "evalread.h"
+#include "../lib/fileio.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -66,7 +66,7 @@ int ev_set(void *dst, int byte, size_t n)
 
 int ev_read(void *dst, int fd, uint64_t at, size_t n)
 {
-	return ev_file_get(fd, dst, at, n) ? fail("reading a file") : 0;
+	return file_get(fd, dst, n, at) ? fail("reading a file") : 0;
 }
 
 void *ev_stream(void)

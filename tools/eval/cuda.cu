@@ -2,17 +2,20 @@
  * cuda.cu - evaldev.h on an NVIDIA GPU.
  */
 #include "evalfill.h"
-#include "evalread.h"
 
 #include <cuda_runtime.h>
 #include <dlfcn.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <system_error>
 #include <thread>
+
+/* tools/lib/fileio.h, which is C */
+extern "C" int file_get(int fd, void *buf, size_t n, uint64_t at);
 
 static char error[512], description[1024];
 static cudaStream_t stream;
@@ -165,7 +168,8 @@ static void lane_send(struct lane *l, char *dst, int fd, uint64_t at, size_t n, 
 		l->e = cudaEventSynchronize(l->sent);
 		if (l->e)
 			break;
-		if (ev_file_get(fd, l->piece, at + from, size)) {
+		errno = 0;
+		if (file_get(fd, l->piece, size, at + from)) {
 			l->unread = true;
 			l->why = errno;
 			break;
