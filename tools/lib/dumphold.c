@@ -147,12 +147,9 @@ int dump_hold(struct dump_mapping *x)
 
 static const struct check_input *input_of(const struct workload *w, const char *name)
 {
-	size_t i;
+	int i = workload_input(w, name);
 
-	for (i = 0; i < w->n; i++)
-		if (!strcmp(w->input[i].name, name))
-			return &w->input[i].in;
-	return NULL;
+	return i < 0 ? NULL : &w->input[i].in;
 }
 
 /*

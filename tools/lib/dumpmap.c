@@ -356,27 +356,21 @@ static int take_input(struct dump_mapping *x, const char *name, const json_t *sp
 /* kv_indices is planned longer than what indptr uses. */
 static void cut_indices(struct workload *w, json_t *bound)
 {
-	struct check_input *ptr = NULL, *idx = NULL;
-	const char *axis = NULL;
-	size_t i;
+	int p = workload_input(w, "kv_indptr"), i = workload_input(w, "kv_indices");
+	struct check_input *ptr, *idx;
 
-	for (i = 0; i < w->n; i++) {
-		if (!strcmp(w->input[i].name, "kv_indptr"))
-			ptr = &w->input[i].in;
-		if (!strcmp(w->input[i].name, "kv_indices")) {
-			idx = &w->input[i].in;
-			axis = json_string_value(json_array_get(
-				json_object_get(w->input[i].spec, "shape"),
-				0));
-		}
-	}
-	if (!ptr || !idx || !ptr->n || !idx->values)
+	if (p < 0 || i < 0)
+		return;
+	ptr = &w->input[p].in;
+	idx = &w->input[i].in;
+	if (!ptr->n || !idx->values)
 		return;
 	if (ptr->values[ptr->n - 1] >= 0 &&
 	    (uint64_t)ptr->values[ptr->n - 1] < idx->n) {
 		idx->n = (size_t)ptr->values[ptr->n - 1];
 		idx->shape[0] = (int64_t)idx->n;
-		json_object_set_new(bound, axis, json_integer(idx->shape[0]));
+		json_object_set_new(bound, json_string_value(json_array_get(json_object_get(
+				w->input[i].spec, "shape"), 0)), json_integer(idx->shape[0]));
 	}
 }
 

@@ -3,6 +3,16 @@
 
 #include <endian.h>
 
+int workload_input(const struct workload *w, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < w->n; i++)
+		if (!strcmp(w->input[i].name, name))
+			return (int)i;
+	return -1;
+}
+
 void workload_name(struct workload *w, const char *definition)
 {
 	struct strbuf sb = STRBUF_INIT;

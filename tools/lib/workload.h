@@ -22,6 +22,8 @@ struct workload {
 	size_t n;
 };
 
+/* The place of an input of that name; -1: there is none. */
+int workload_input(const struct workload *w, const char *name);
 /* Sets the uuid: the same content has the same one, on any host. */
 void workload_name(struct workload *w, const char *definition);
 void workload_release(struct workload *w);
