@@ -74,16 +74,16 @@ static __device__ __forceinline__ int hopper_nth(const short *order, int i)
 }
 
 /*
- * Units from the last to the first, by tickets; for the warpgroup that copies: whether there is a u-th, and the
- * request b that has it, `low` units before that. The last rows of a request see the most and come first. A ticket
+ * Units from the last to the first, by tickets; for the warpgroup that copies: whether there is a u-th, and the place
+ * in `order` of the request that has it, `low` units before that. The last rows of a request see the most and come first. A ticket
  * is drawn while its block works; the barriers, this one and the caller's after the unit, keep it from the warps
  * that still read the one before.
  */
 enum { COPIERS = 3 };	/* named barrier */
 
-template <typename F>
-static __device__ __forceinline__ bool hopper_draw(int64_t u, F units, int64_t &low, int &b, unsigned *ticket,
-						   unsigned *tickets)
+template <int THREADS, typename F>
+static __device__ __forceinline__ bool hopper_draw(int64_t u, F units, const short *order, int64_t &low, int &nth,
+						   unsigned *ticket, unsigned *tickets)
 {
 	group_sync(COPIERS, 128);
 	if (u < 0)
@@ -91,7 +91,7 @@ static __device__ __forceinline__ bool hopper_draw(int64_t u, F units, int64_t &
 	if (threadIdx.x == 0)
 		*ticket = atomicAdd(tickets, 1u);
 	while (u < low)
-		low -= units(--b);
+		low -= units(hopper_nth<THREADS>(order, --nth));
 	return true;
 }
 
@@ -141,6 +141,5 @@ static __device__ __forceinline__ float wg_row_max(float *d, int h, int limit, f
 		}
 	return quad_max(fmaxf(fmaxf(top[0], top[1]), fmaxf(top[2], top[3])));
 }
-
 
 #endif

@@ -61,7 +61,6 @@ latent_kernel(mla_args a, M m, int batch, unsigned *tickets)
 		return ((int64_t)(m.q_to(b) - m.q_from(b)) * S::H + S::rows - 1) / S::rows;
 	};
 	int64_t total = units_run<S::threads>(batch, units, gridDim.x, gridDim.x).total;
-	auto ordered = [&](int i) { return units(hopper_nth<S::threads>(order, i)); };
 
 	hopper_sort<S::threads>(order, keys, m, batch);
 	if (threadIdx.x < S::stages * (S::steps + 2))
@@ -82,7 +81,7 @@ latent_kernel(mla_args a, M m, int batch, unsigned *tickets)
 		int64_t low = total;
 		uint32_t swizzled = r0 * 128 + ((c ^ r0) & 7) * 16;
 
-		for (int64_t u = total - 1 - blockIdx.x; hopper_draw(u, ordered, low, nth, &ticket, tickets);
+		for (int64_t u = total - 1 - blockIdx.x; hopper_draw<S::threads>(u, units, order, low, nth, &ticket, tickets);
 		     u = total - 1 - gridDim.x - ticket, turn++) {
 			int b = hopper_nth<S::threads>(order, nth);
 			struct hopper_unit w = hopper_unit_of<S::H>(m, b, 0, (int)(u - low) * S::rows, S::rows, S::tile);

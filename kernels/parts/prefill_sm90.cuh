@@ -76,7 +76,6 @@ hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int b
 		return (int64_t)((m.q_to(b) - m.q_from(b)) * S::G + S::rows - 1) / S::rows * HKV;
 	};
 	int64_t total = units_run<S::threads>(batch, units, gridDim.x, gridDim.x).total;
-	auto ordered = [&](int i) { return units(hopper_nth<S::threads>(order, i)); };
 
 	hopper_sort<S::threads>(order, keys, m, batch);
 	if (threadIdx.x < 4 * S::stages)
@@ -106,7 +105,7 @@ hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int b
 			}
 		};
 
-		for (int64_t u = total - 1 - blockIdx.x; hopper_draw(u, ordered, low, nth, &ticket, tickets);
+		for (int64_t u = total - 1 - blockIdx.x; hopper_draw<S::threads>(u, units, order, low, nth, &ticket, tickets);
 		     u = total - 1 - gridDim.x - ticket, turn++) {
 			int b = hopper_nth<S::threads>(order, nth);
 			struct hopper_unit w = hopper_unit_of<S::G>(m, b, (int)((u - low) % HKV),

@@ -43,22 +43,18 @@ static __device__ __forceinline__ void ldm4t(uint32_t r[4], uint32_t at)
 }
 
 /* d[16][8] += a[16][16] b[16][8], bf16 or fp16 in, fp32 out. */
-static __device__ __forceinline__ void mma(float d[4], const uint32_t a[4],
-					   uint32_t b0, uint32_t b1, __nv_bfloat16)
+#define PTX_MMA(type) asm volatile("mma.sync.aligned.m16n8k16.row.col.f32." type "." type ".f32 {%0,%1,%2,%3}, " \
+	"{%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};" : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : \
+	"r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1))
+
+static __device__ __forceinline__ void mma(float d[4], const uint32_t a[4], uint32_t b0, uint32_t b1, __nv_bfloat16)
 {
-	asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, "
-		     "{%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};" :
-		     "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) :
-		     "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+	PTX_MMA("bf16");
 }
 
-static __device__ __forceinline__ void mma(float d[4], const uint32_t a[4],
-					   uint32_t b0, uint32_t b1, __half)
+static __device__ __forceinline__ void mma(float d[4], const uint32_t a[4], uint32_t b0, uint32_t b1, __half)
 {
-	asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, "
-		     "{%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};" :
-		     "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) :
-		     "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+	PTX_MMA("f16");
 }
 
 /* For a kernel that is launched while the one before still works: that one has ended. */

@@ -1,6 +1,6 @@
 /*
  * ptx_sm90.cuh - mbarriers, named barriers and wgmma (PTX ISA, "Asynchronous warpgroup level matrix instructions"), for
- * code of sm_90a only. tests/cuda/host.h has the same for the processor.
+ * code of sm_90a only. tests/cuda/host_sm90.h has the same for the processor.
  */
 #pragma once
 
