@@ -266,7 +266,6 @@ template <typename T> static inline T atomicMax(T *at, T v)
 
 template <typename T> static inline T __ldcs(const T *p) { return *p; }
 template <typename T> static inline void __stcs(T *p, T v) { *p = v; }
-template <typename T> static inline T __ldg(const T *p) { return *p; }
 
 static inline unsigned __float_as_uint(float x)
 {
@@ -286,8 +285,6 @@ static inline float __uint_as_float(unsigned u)
 
 #define __expf expf
 static inline float rsqrtf(float x) { return 1 / sqrtf(x); }
-static inline int __popc(unsigned x) { return __builtin_popcount(x); }
-static inline int __clz(unsigned x) { return x ? __builtin_clz(x) : 32; }
 
 template <typename A, typename B> static inline std::common_type_t<A, B> min(A a, B b)
 {

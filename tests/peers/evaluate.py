@@ -16,7 +16,9 @@ from pathlib import Path
 import numpy
 import torch
 
-BUILD, ROOT = Path(sys.argv[1]).absolute(), Path(__file__).resolve().parents[2]
+from ours import ROOT, define, run
+
+BUILD = Path(sys.argv[1]).absolute()
 bench = sys.argv[2] if len(sys.argv) > 2 else None
 work = Path(tempfile.mkdtemp())
 ds = work / "ds"
@@ -39,17 +41,9 @@ def skip(name, why):
     print("ok %d %s # SKIP %s" % (n, name, why), flush=True)
 
 
-def run(*args, **kw):
-    return subprocess.run([str(a) for a in args], check=True, capture_output=True, text=True, cwd=ROOT, **kw)
-
-
 def make_definitions():
     for model in ("qwen3-8b", "deepseek-v3", "llama-3.1-8b"):
-        k = run(BUILD / "bin/needed", "-c", "manifests/snapshot/configs/%s.json" % model).stdout
-        k = json.loads(run(BUILD / "bin/classify", "--index", "manifests/snapshot", "-", input=k).stdout)
-        for e in k["kernels"]:
-            e.update(phase1_status="new", fi_status="fi_supported")
-        run(BUILD / "bin/mkdef", "--slug", model, "--dataset", ds, "--ours", work / "ours", "-o", "/dev/null", "-", input=json.dumps(k))
+        define(BUILD, work, model, "manifests/snapshot/configs/%s.json" % model)
     shutil.rmtree(ds / "solutions")  # wrappers of FlashInfer, which needs a GPU
     return "%d definitions" % len(list(ds.glob("definitions/*/*.json")))
 

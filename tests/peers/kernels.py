@@ -8,7 +8,6 @@ import os
 import random
 import shutil
 import struct
-import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,9 @@ from pathlib import Path
 
 import torch
 
-BUILD, SHARED, ROOT = Path(sys.argv[1]).absolute(), Path(sys.argv[2]), Path(__file__).resolve().parents[2]
+from ours import ROOT, define, run
+
+BUILD, SHARED = Path(sys.argv[1]).absolute(), Path(sys.argv[2])
 sys.path.append(str(ROOT / "tests/cuda"))
 import translate  # noqa: E402
 
@@ -25,19 +26,10 @@ ds, rng = work / "ds", random.Random(1)
 CUDA = next((p for p in map(Path, (os.environ.get("CUDA_HOME", ""), "/usr/local/cuda")) if (p / "include/cuda_bf16.h").exists()), None)
 
 
-def run(*args, **kw):
-    return subprocess.run([str(a) for a in args], check=True, capture_output=True, text=True, cwd=ROOT, **kw)
-
-
-def define(slug, config, tp):
-    """The definitions of a config, as if none existed."""
+def define_at(tp, slug, config):
     serving = work / "serving.json"
     serving.write_text(json.dumps({"tp": tp, "ep": [1], "page_sizes": [1, 64]}))
-    k = run(BUILD / "bin/needed", "-c", config, "--serving", serving).stdout
-    k = json.loads(run(BUILD / "bin/classify", "--index", "manifests/snapshot", "-", input=k).stdout)
-    for e in k["kernels"]:
-        e.update(phase1_status="new", fi_status="fi_supported")
-    run(BUILD / "bin/mkdef", "--slug", slug, "--dataset", ds, "--ours", work / "ours", "-o", "/dev/null", "-", input=json.dumps(k))
+    define(BUILD, work, slug, config, "--serving", serving)
 
 
 def small_experts():
@@ -204,11 +196,11 @@ SHARED_WANTED = ("gdn_", "mamba_ssu", "dsa_")
 
 def main():
     configs = ROOT / "manifests/snapshot/configs"
-    define("llama", configs / "llama-3.1-8b.json", [2, 8])
-    define("deepseek", configs / "deepseek-v3.json", [8])
-    define("experts", small_experts(), [1])
+    define_at([2, 8], "llama", configs / "llama-3.1-8b.json")
+    define_at([8], "deepseek", configs / "deepseek-v3.json")
+    define_at([1], "experts", small_experts())
     for model in ("qwen3-next-80b-a3b", "nemotron-h-56b", "deepseek-v3.2") if (SHARED / "models").is_dir() else ():
-        define(model, SHARED / "models" / (model + ".json"), [1, 8])
+        define_at([1, 8], model, SHARED / "models" / (model + ".json"))
     shutil.rmtree(ds / "solutions")
     all_of = {f.stem: json.loads(f.read_text()) for f in ds.glob("definitions/*/*.json")}
     todo = [all_of[n] for n in WANTED]

@@ -1,0 +1,19 @@
+"""What several of these tests do: run a tool, and define what a config needs."""
+import json
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*args, **kw):
+    return subprocess.run([str(a) for a in args], check=True, capture_output=True, text=True, cwd=ROOT, **kw)
+
+
+def define(build, work, slug, config, *serving):
+    """The definitions of a config in work/ds, as if none existed; serving: options of needed."""
+    k = run(build / "bin/needed", "-c", config, *serving).stdout
+    k = json.loads(run(build / "bin/classify", "--index", "manifests/snapshot", "-", input=k).stdout)
+    for e in k["kernels"]:
+        e.update(phase1_status="new", fi_status="fi_supported")
+    run(build / "bin/mkdef", "--slug", slug, "--dataset", work / "ds", "--ours", work / "ours", "-o", "/dev/null", "-", input=json.dumps(k))
