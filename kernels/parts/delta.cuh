@@ -18,11 +18,17 @@ struct delta_shape {
 	static_assert(K % 128 == 0, "head_size of whole 128s");
 };
 
-static __device__ __forceinline__ float delta_gate(float a_log, float a, float bias)
+/* log g */
+static __device__ __forceinline__ float delta_log_gate(float a_log, float a, float bias)
 {
 	float x = a + bias, soft = x > 20 ? x : log1pf(expf(x));
 
-	return expf(-expf(a_log) * soft);
+	return -expf(a_log) * soft;
+}
+
+static __device__ __forceinline__ float delta_gate(float a_log, float a, float bias)
+{
+	return expf(delta_log_gate(a_log, a, bias));
 }
 
 static __device__ __forceinline__ float delta_beta(float b)

@@ -1,5 +1,5 @@
 /*
- * ptx_sm90.cuh - mbarriers, named barriers and wgmma (PTX ISA, "Asynchronous warpgroup level matrix instructions"), for
+ * ptx_sm90.cuh - wgmma (PTX ISA, "Asynchronous warpgroup level matrix instructions") and what goes with it, for
  * code of sm_90a only. tests/cuda/host_sm90.h has the same for the processor.
  */
 #pragma once
@@ -8,54 +8,10 @@
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
-static __device__ __forceinline__ void bar_init(uint32_t bar, int count)
-{
-	asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" :: "r"(bar), "r"(count) : "memory");
-}
-
-static __device__ __forceinline__ void bar_arrive(uint32_t bar)
-{
-	asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" :: "r"(bar) : "memory");
-}
-
-static __device__ __forceinline__ void bar_wait(uint32_t bar, int phase)
-{
-	asm volatile("{\n.reg .pred p;\nagain:\n"
-		     "mbarrier.try_wait.parity.shared::cta.b64 p, [%0], %1;\n"
-		     "@p bra done;\nbra again;\ndone:\n}" :: "r"(bar), "r"(phase) : "memory");
-}
-
-/*
- * Arrives when this thread's copies (cp.async) so far are there; it does not wait. Who waits for the barrier may
- * give them to wgmma: no fence of proxies stands between the two, as in CUTLASS's own main loops over
- * cp.async (sm90_mma_multistage_gmma_ss_warpspecialized.hpp). One costs some hundred cycles of the tensor cores a tile.
- */
-static __device__ __forceinline__ void bar_arrive_copied(uint32_t bar)
-{
-	asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" :: "r"(bar) : "memory");
-}
-
-static __device__ __forceinline__ void bar_arrive_if(uint32_t bar, bool yes)
-{
-	asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %1, 0;\n@p mbarrier.arrive.shared::cta.b64 _, [%0];\n}" ::
-		     "r"(bar), "r"((int)yes) : "memory");
-}
-
 /* What this thread wrote to shared memory is there for wgmma. */
 static __device__ __forceinline__ void proxy_fence(void)
 {
 	asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-}
-
-/* Named barriers of the first `threads` that come, 1 to 15: wait there, or only be counted. */
-static __device__ __forceinline__ void group_sync(int name, int threads)
-{
-	asm volatile("bar.sync %0, %1;" :: "r"(name), "r"(threads) : "memory");
-}
-
-static __device__ __forceinline__ void group_arrive(int name, int threads)
-{
-	asm volatile("bar.arrive %0, %1;" :: "r"(name), "r"(threads) : "memory");
 }
 
 /* Registers of a warpgroup's threads: those that copy need few, those that multiply many. */
@@ -92,12 +48,6 @@ static __device__ __forceinline__ void wg_commit(void)
 template <int N> static __device__ __forceinline__ void wg_wait(void)
 {
 	asm volatile("wgmma.wait_group.sync.aligned %0;" :: "n"(N) : "memory");
-}
-
-static __device__ __forceinline__ float ex2(float x)
-{
-	asm("ex2.approx.ftz.f32 %0, %0;" : "+f"(x));
-	return x;
 }
 
 /* Accumulators change behind the compiler's back: it is not to move their use over a wait. */
@@ -155,6 +105,17 @@ static __device__ __forceinline__ void latent_qk(float *d, uint64_t a, uint64_t 
 		     "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,"
 		     "%26,%27,%28,%29,%30,%31}, %32, %33, p, 1, 1, 0, 0;\n}"
 		     : WG_D16(d, 0), WG_D16(d, 16) : "l"(a), "l"(b), "r"(add));
+}
+
+/* The same, a in registers. */
+static __device__ __forceinline__ void wg_columns(float *d, const uint32_t *a, uint64_t b, int add)
+{
+	asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %37, 0;\n"
+		     "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 "
+		     "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,"
+		     "%26,%27,%28,%29,%30,%31}, {%32,%33,%34,%35}, %36, p, 1, 1, 0;\n}"
+		     : WG_D16(d, 0), WG_D16(d, 16) :
+		     "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));
 }
 
 #define WG_REGS128 "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25," \

@@ -30,12 +30,14 @@
 #undef __device__
 #undef __host__
 #undef __forceinline__
+#undef __noinline__
 #undef __launch_bounds__
 #define __shared__ static
 #define __global__
 #define __device__
 #define __host__
 #define __forceinline__ inline
+#define __noinline__
 #define __launch_bounds__(...)
 #ifdef HOST_SM90		/* a GPU of sm_90a, host_sm90.h */
 #define __CUDA_ARCH__ 900
@@ -64,7 +66,7 @@ struct machine {
 	std::vector<struct thread> threads;
 	jmp_buf home;
 	std::function<void()> body;
-	size_t n, now;
+	size_t n, now, polled;	/* threads; which one runs; what any waited for and saw */
 	uint3 thread, block;
 	dim3 threads_of, grid;
 	uint32_t slot[32][2][WARP][WORDS];
@@ -79,6 +81,14 @@ inline void wait(enum state what)
 	t.state = what;
 	if (!_setjmp(t.at))
 		_longjmp(gpu.home, 1);
+}
+
+/* Until something is so. */
+template <typename F> static inline void poll(F so)
+{
+	while (!so())
+		wait(POLLS);
+	gpu.polled++;
 }
 
 inline void start(void)
@@ -139,8 +149,10 @@ inline void run_block(void)
 				go_on(i);
 				any = true;
 			} else if (gpu.threads[i].state == POLLS) {
+				size_t polled = gpu.polled;
+
 				go_on(i);
-				any |= gpu.threads[i].state != POLLS;
+				any |= gpu.polled != polled;
 			}
 		for (size_t i = 0; i < gpu.n; i += WARP)
 			any |= release(i, std::min(i + WARP, gpu.n), WARPED);
@@ -321,6 +333,59 @@ static inline void copy_commit(void) { }
 template <int N> static inline void copy_wait(void) { }
 static inline void launched_early(void) { }
 
+/* Barriers, which threads poll. */
+namespace host {
+
+struct bar { uint16_t expected, pending; uint32_t phase; };
+
+inline struct bar *bar_of(uint32_t at) { return (struct bar *)smem_of(at); }
+
+}
+
+static inline void bar_init(uint32_t bar, int count)
+{
+	*host::bar_of(bar) = { (uint16_t)count, (uint16_t)count, 0 };
+}
+
+static inline void bar_arrive(uint32_t bar)
+{
+	struct host::bar *b = host::bar_of(bar);
+
+	if (--b->pending == 0) {
+		b->pending = b->expected;
+		b->phase ^= 1;
+	}
+}
+
+static inline void bar_wait(uint32_t bar, int phase)
+{
+	host::poll([=] { return host::bar_of(bar)->phase != (uint32_t)phase; });
+}
+
+static inline void bar_arrive_copied(uint32_t bar) { bar_arrive(bar); }
+
+static inline void bar_arrive_if(uint32_t bar, bool yes)
+{
+	if (yes)
+		bar_arrive(bar);
+}
+
+static inline void group_arrive(int name, int threads)
+{
+	if (++host::gpu.named[name].count == threads) {
+		host::gpu.named[name].count = 0;
+		host::gpu.named[name].times++;
+	}
+}
+
+static inline void group_sync(int name, int threads)
+{
+	int times = host::gpu.named[name].times;
+
+	group_arrive(name, threads);
+	host::poll([=] { return host::gpu.named[name].times != times; });
+}
+
 /* Lane l has the address of row l % 8 of matrix l / 8. */
 static inline void ldm4(uint32_t r[4], uint32_t at)
 {
@@ -341,6 +406,19 @@ static inline void ldm4t(uint32_t r[4], uint32_t at)
 			memcpy((char *)&r[m] + i * 2, smem_of(rows.of(m * 8 + l % 4 * 2 + i)) + l / 4 * 2, 2);
 }
 
+static inline float ex2(float x) { return exp2f(x); }
+
+static inline uint32_t transposed(uint32_t x)
+{
+	host::together<uint32_t> all(x);
+	int l = host::lane();
+	uint32_t v = 0;
+
+	for (int i = 0; i < 2; i++)
+		v |= (all.of((l % 4 * 2 + i) * 4 + l / 8) >> l / 4 % 2 * 16 & 0xffff) << i * 16;
+	return v;
+}
+
 /* PTX ISA, "Matrix fragments for mma.m16n8k16 with floating point type". */
 template <typename T>
 static inline void mma(float d[4], const uint32_t a[4], uint32_t b0, uint32_t b1, T)
@@ -358,6 +436,19 @@ static inline void mma(float d[4], const uint32_t a[4], uint32_t b0, uint32_t b1
 			d[e] += host::half_of<T>(x.a[row / 8 + k / 8 * 2], k % 2) * host::half_of<T>(y.b[k / 8], k % 2);
 		}
 	}
+}
+
+static inline void mma_tf32(float d[4], const float a[4], float b0, float b1)
+{
+	struct piece { float a[4], b[2]; } mine = { { a[0], a[1], a[2], a[3] }, { b0, b1 } };
+	auto upper = [](float x) { return __uint_as_float(__float_as_uint(x) & ~0x1fffu); };
+	host::together<piece> all(mine);
+	int l = host::lane();
+
+	for (int e = 0; e < 4; e++)
+		for (int k = 0; k < 8; k++)
+			d[e] += upper(all.of(l / 4 * 4 + k % 4).a[e / 2 + k / 4 * 2]) *
+				upper(all.of((l % 4 * 2 + e % 2) * 4 + k % 4).b[k / 4]);
 }
 
 /* ---- the runtime ---- */

@@ -1,5 +1,5 @@
 /*
- * host_sm90.h - kernels/parts/ptx_sm90.cuh on the processor: barriers that threads poll, and products of warpgroups, done
+ * host_sm90.h - kernels/parts/ptx_sm90.cuh on the processor: products of warpgroups, done
  * when they are asked for; waiting for them is where the lanes of a warp meet. Matrices are read where their
  * descriptors say (PTX ISA, "Matrix descriptor format"), 128-byte swizzle.
  */
@@ -10,10 +10,6 @@
 #ifdef HOST_SM90
 
 namespace host {
-
-struct bar { uint16_t expected, pending; uint32_t phase; };
-
-inline struct bar *bar_of(uint32_t at) { return (struct bar *)smem_of(at); }
 
 /* An element of a matrix: its row or column, and its place along K; ROWS: those in memory are along K. */
 template <typename T> static inline float element(uint64_t matrix, int at, int k, bool rows)
@@ -71,52 +67,6 @@ template <typename T, int N> static inline void multiply(float *d, const uint32_
 
 }
 
-static inline void bar_init(uint32_t bar, int count)
-{
-	*host::bar_of(bar) = { (uint16_t)count, (uint16_t)count, 0 };
-}
-
-static inline void bar_arrive(uint32_t bar)
-{
-	struct host::bar *b = host::bar_of(bar);
-
-	if (--b->pending == 0) {
-		b->pending = b->expected;
-		b->phase ^= 1;
-	}
-}
-
-static inline void bar_wait(uint32_t bar, int phase)
-{
-	while (host::bar_of(bar)->phase == (uint32_t)phase)
-		host::wait(host::POLLS);
-}
-
-static inline void bar_arrive_copied(uint32_t bar) { bar_arrive(bar); }
-
-static inline void bar_arrive_if(uint32_t bar, bool yes)
-{
-	if (yes)
-		bar_arrive(bar);
-}
-
-static inline void group_arrive(int name, int threads)
-{
-	if (++host::gpu.named[name].count == threads) {
-		host::gpu.named[name].count = 0;
-		host::gpu.named[name].times++;
-	}
-}
-
-static inline void group_sync(int name, int threads)
-{
-	int times = host::gpu.named[name].times;
-
-	group_arrive(name, threads);
-	while (host::gpu.named[name].times == times)
-		host::wait(host::POLLS);
-}
-
 static inline void proxy_fence(void) { }
 template <int N> static inline void registers_give(void) { }
 template <int N> static inline void registers_take(void) { }
@@ -124,7 +74,6 @@ static inline void wg_fence(void) { }
 static inline void wg_commit(void) { }
 template <int N> static inline void wg_wait(void) { __syncwarp(); }
 template <int N> static inline void wg_hold(float *) { }
-static inline float ex2(float x) { return exp2f(x); }
 
 template <typename T> static inline void store_shared(uint32_t at, T v)
 {
@@ -144,6 +93,13 @@ template <typename T> static inline void wg_pv(float *d, const uint32_t *a, uint
 static inline void latent_qk(float *d, uint64_t a, uint64_t b, int add)
 {
 	host::multiply<__nv_bfloat16, 64>(d, a, false, b, false, add);
+}
+
+static inline void wg_columns(float *d, const uint32_t *a, uint64_t b, int add)
+{
+	for (int i = 0; i < 32 && !add; i++)
+		d[i] = 0;
+	host::multiply<__nv_bfloat16, 64>(d, a, b, false);
 }
 
 static inline void latent_pv(float *d, uint64_t a, uint64_t b)

@@ -147,8 +147,14 @@ def cases(d):
     if op == "moe":
         return [({"seq_len": b}, {}) for b in (1, 37)]
     if name.startswith("gdn_prefill"):
-        return [({"total_seq_len": c[-1], "num_seqs": len(c) - 1, "len_cu_seqlens": len(c)}, {"cu_seqlens": c})
-                for c in ([0, 0, 5], [0, 1], [0, 7, 7, 9])]
+        # the last three in chunks of 64: halves of heads, heads that share keys by one block; whole heads; nan amid a chunk
+        given = [({"total_seq_len": c[-1], "num_seqs": len(c) - 1, "len_cu_seqlens": len(c)}, {"cu_seqlens": c})
+                 for c in ([0, 0, 5], [0, 1], [0, 7, 7, 9], [0, 1030], [0, 64, 64, 65, 194], [0, 70, 140])]
+        for x in "qv":
+            shape = [140, d["axes"]["num_q_heads" if x == "q" else "num_v_heads"]["value"], 128]
+            given[-1][1][x] = torch.randn(shape, generator=torch.Generator().manual_seed(3)).bfloat16()
+            given[-1][1][x][{"q": 20, "v": 90}[x], -1, 5] = float("nan")
+        return given
     if name.startswith("gdn_decode"):
         return [({"batch_size": 3}, {})]
     if name.startswith("gdn_mtp"):
@@ -205,7 +211,7 @@ def main():
     all_of = {f.stem: json.loads(f.read_text()) for f in ds.glob("definitions/*/*.json")}
     todo = [all_of[n] for n in WANTED]
     for kind in SHARED_WANTED:
-        of_kind = sorted(n for n in all_of if n.startswith(kind))
+        of_kind = sorted((n for n in all_of if n.startswith(kind)), key=lambda n: (len(n), n))
         # the smallest of each template
         todo += [all_of[n] for i, n in enumerate(of_kind) if n.split("_h")[0].split("_qk")[0] not in
                  [x.split("_h")[0].split("_qk")[0] for x in of_kind[:i]]]
