@@ -2,8 +2,8 @@
  * Selective state update of Mamba2, one token a request:
  *	S = S exp(A dt) + dt x B;  out = S C + D x, dt = softplus(dt + dt_bias)
  *
- * The output holds the whole pool, so every slot is copied and those that a request names
- * are computed on; bound by reading and writing the pool. A warp takes a row of the state.
+ * The output holds the whole pool, so all of it is copied, by the device's copies, and then the slots that a request
+ * names are computed from the old ones; bound by reading and writing the pool. A warp takes a row of the state.
  */
 #include "cuda.cuh"
 
@@ -20,17 +20,6 @@ static __global__ void ssu_find(const int *slots, int *owner, int batch)
 	/* where two requests name one slot, the last one stands, as in the reference */
 	if (b < batch && slots[b] >= 0)
 		atomicMax(owner + slots[b], b + 1);
-}
-
-static __global__ void __launch_bounds__(256)
-ssu_copy(const uint4 *state, uint4 *out, const int *owner, int64_t vectors)
-{
-	constexpr int64_t of_slot = (int64_t)ssu::H * ssu::P * ssu::N / 8;
-	int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
-
-	for (; i < vectors; i += (int64_t)gridDim.x * blockDim.x)
-		if (!owner[i / of_slot])
-			out[i] = __ldcs(state + i);
 }
 
 static __global__ void __launch_bounds__(256)
@@ -86,9 +75,11 @@ extern "C" int onboard_run(const struct ob_arg *arg, void *workspace, void *stre
 	cudaStream_t st = (cudaStream_t)stream;
 	int batch = (int)DIM(x, 0);
 	int *owner = (int *)workspace;
-	int64_t vectors = DIM(state, 0) * ssu::H * ssu::P * ssu::N / 8;
+	size_t slots = (size_t)DIM(state, 0);
 
-	cudaMemsetAsync(owner, 0, (size_t)DIM(state, 0) * sizeof(int), st);
+	cudaMemsetAsync(owner, 0, slots * sizeof(int), st);
+	cudaMemcpyAsync(TENSOR(new_state), TENSOR(state), slots * ssu::H * ssu::P * ssu::N * sizeof(ob_bfloat16),
+			cudaMemcpyDeviceToDevice, st);
 	if (batch) {
 		ssu_find<<<(batch + 255) / 256, 256, 0, st>>>(TENSOR(state_batch_indices), owner, batch);
 		ssu_step<<<dim3((ssu::P + 7) / 8, ssu::H, (unsigned)batch), 256, 0, st>>>(
@@ -96,8 +87,5 @@ extern "C" int onboard_run(const struct ob_arg *arg, void *workspace, void *stre
 			TENSOR(D), TENSOR(dt_bias), TENSOR(state_batch_indices), owner,
 			TENSOR(output), TENSOR(new_state));
 	}
-	if (vectors)
-		ssu_copy<<<sm_count() * 8, 256, 0, st>>>((const uint4 *)TENSOR(state),
-				(uint4 *)TENSOR(new_state), owner, vectors);
 	return cudaGetLastError();
 }
