@@ -94,6 +94,27 @@ static __device__ __forceinline__ float quad_max(float x)
 	return fmaxf(x, __shfl_xor_sync(~0u, x, 2));
 }
 
+/*
+ * The online softmax, base 2, with a maximum so far. What is subtracted from its logits: nothing where there are none; where
+ * one is inf, something finite, so that its weight and the row's lse are inf, as torch.logsumexp() has it.
+ */
+static __device__ __forceinline__ float softmax_base(float top)
+{
+	return top == -INFINITY ? 0 : fminf(top, 3e38f);
+}
+
+/* By what sums so far shrink. */
+static __device__ __forceinline__ float softmax_keep(float was, float top)
+{
+	return was == top ? 1 : exp2f(was - top);
+}
+
+/* The weight of a part, of which no sum is 0 where its maximum is inf. */
+static __device__ __forceinline__ float softmax_weight(float m, float top)
+{
+	return exp2f(m - softmax_base(top));
+}
+
 /* Every thread gets the sum of the block's. */
 template <int THREADS>
 static __device__ __forceinline__ float block_sum(float x)

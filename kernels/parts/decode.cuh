@@ -186,8 +186,8 @@ static __device__ void decode_tile(decode_state &s, uint32_t k, uint32_t v, int 
 
 		m = fmaxf(quad_max(m), s.m[h]);
 		/* of a row without any logit; not-a-number passes through */
-		keep = m == -INFINITY ? 1 : exp2f(s.m[h] - m);
-		by = m == -INFINITY ? 0 : m;
+		keep = softmax_keep(s.m[h], m);
+		by = softmax_base(m);
 		#pragma unroll
 		for (int n = 0; n < 2; n++)
 			#pragma unroll
@@ -278,14 +278,14 @@ static __device__ void decode_merge(const decode_args &a, int n, F from, int b, 
 			for (int i = 0; i < count; i++)
 				m = fmaxf(m, ends[i][r].x);
 			/* what there was so far shrinks by the change of the maximum */
-			keep = m == -INFINITY ? 1 : exp2f(top[j] - m);
+			keep = softmax_keep(top[j], m);
 			x[j] = make_float4(x[j].x * keep, x[j].y * keep, x[j].z * keep, x[j].w * keep);
 			sum[j] *= keep;
 			top[j] = m;
 			#pragma unroll 16
 			for (int i = 0; i < count; i++) {
 				float4 v = *(const float4 *)(from(first + i) + r * S::part_row + at % cols * 4);
-				float w = m == -INFINITY ? 0 : exp2f(ends[i][r].x - m);
+				float w = softmax_weight(ends[i][r].x, m);
 
 				x[j].x += w * v.x;
 				x[j].y += w * v.y;

@@ -144,8 +144,8 @@ mla_kernel(mla_args a, M m)
 			#pragma unroll
 			for (int i = 0; i < S::warps; i++)
 				top = fmaxf(top, wmax[r * S::warps + i]);
-			keep = top == -INFINITY ? 1 : exp2f(mx[h] - top);
-			by = top == -INFINITY ? 0 : top;
+			keep = softmax_keep(mx[h], top);
+			by = softmax_base(top);
 			x = exp2f(s[h * 2] - by);
 			y = exp2f(s[h * 2 + 1] - by);
 			*(uint32_t *)(p_at + r * S::p_row + (warp * 8 + lane % 4 * 2) * 2) =

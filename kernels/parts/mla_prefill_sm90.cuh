@@ -216,7 +216,7 @@ latent_kernel(mla_args a, M m, int batch, unsigned *tickets)
 			if (lane % 4 == 0)
 				maxima[t % 2][r] = most;
 			keep[h] = most == mx[h] ? 1 : ex2((mx[h] - most) * a.scale);
-			by = most == -INFINITY ? 0 : most * a.scale;
+			by = softmax_base(most * a.scale);
 			#pragma unroll
 			for (int n = 0; n < 8; n++) {
 				float x = ex2(fmaf(s[n * 4 + h * 2], a.scale, -by));

@@ -147,7 +147,6 @@ static __global__ void __launch_bounds__(mla_mergers) mla_merge(mla_args a, int 
 	int head = P::head(item), col = P::col(item);
 	/* `top` and what a part has: x, y of a head's maximum and sum, z, w of the other's */
 	float4 o = make_float4(0, 0, 0, 0), top = make_float4(-INFINITY, 0, -INFINITY, 0);
-	auto weight = [](float m, float most) { return most == -INFINITY ? 0 : exp2f(m - most); };
 	auto merge = [&](int from, int n, int step, auto ends, auto values) {
 		for (; from < n; from += most * step) {
 			float4 e[most], v[most];
@@ -166,14 +165,14 @@ static __global__ void __launch_bounds__(mla_mergers) mla_merge(mla_args a, int 
 				z = fmaxf(z, e[k].z);
 			}
 			/* what there was so far shrinks by the change of the maximum */
-			float w = weight(top.x, x), u = weight(top.z, z);
+			float w = softmax_weight(top.x, x), u = softmax_weight(top.z, z);
 
 			o = make_float4(o.x * w, o.y * w, o.z * u, o.w * u);
 			top = make_float4(x, top.y * w, z, top.w * u);
 			#pragma unroll
 			for (int k = 0; k < most; k++) {
-				w = weight(e[k].x, x);
-				u = weight(e[k].z, z);
+				w = softmax_weight(e[k].x, x);
+				u = softmax_weight(e[k].z, z);
 				top.y += w * e[k].y;
 				top.w += u * e[k].w;
 				o = make_float4(o.x + w * v[k].x, o.y + w * v[k].y, o.z + u * v[k].z, o.w + u * v[k].w);

@@ -228,7 +228,7 @@ mla_narrow_kernel(mla_args a, M m)
 
 			keep[k] = top == mx[k] ? 1 : ex2(mx[k] - top);
 			same &= keep[k] == 1;
-			by = top == -INFINITY ? 0 : top;
+			by = softmax_base(top);
 			x = ex2(x - by);
 			y = ex2(y - by);
 			l[k] = l[k] * keep[k] + (x + y);

@@ -139,8 +139,8 @@ prefill_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int 
 						top = fmaxf(top, x);
 					}
 				top = quad_max(top);
-				keep = top == -INFINITY ? 1 : exp2f(mx[j][h] - top);
-				by = top == -INFINITY ? 0 : top;
+				keep = softmax_keep(mx[j][h], top);
+				by = softmax_base(top);
 				#pragma unroll
 				for (int n = 0; n < S::tile / 8; n++)
 					#pragma unroll

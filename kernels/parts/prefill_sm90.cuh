@@ -193,7 +193,7 @@ hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int b
 			float most = wg_row_max<16, decltype(cut)::value>(s, h, limit, mx[h]), sum[4] = {}, by;
 
 			keep[h] = most == mx[h] ? 1 : ex2((mx[h] - most) * scale);
-			by = most == -INFINITY ? 0 : most * scale;
+			by = softmax_base(most * scale);
 			#pragma unroll
 			for (int n = 0; n < 16; n++)
 				#pragma unroll

@@ -1,5 +1,5 @@
 """Our CUDA kernels on the processor (tests/cuda), against the references: lengths of 0 and 1, pages that are not full,
-prefixes, padding, batches of all that; nan in queries, and wherever nobody looks. Speaks TAP.
+prefixes, padding, batches of all that; nan and inf in queries, nan wherever nobody looks. Speaks TAP.
 
 kernels.py BUILD SHARED
 """
@@ -101,8 +101,8 @@ def ragged(q, kv):
     return {"len_indptr": len(q) + 1, "total_q": sum(q), "total_kv": sum(kv)}, {"qo_indptr": sums(q), "kv_indptr": sums(kv)}
 
 
-def spoiled(d, case):
-    """nan in a query of the first token and of the last; in a cache, in all that no request has."""
+def spoiled(d, case, by=float("nan")):
+    """`by` in a query (its first part) of the first token and of the last; in a cache, nan in all that no request has."""
     axes, given = case
     size = {**{a: x["value"] for a, x in d["axes"].items() if x["type"] == "const"}, **axes}
     page, last = size.get("page_size", 1), given.get("kv_last_page_len")
@@ -112,9 +112,9 @@ def spoiled(d, case):
         if s["dtype"] != "bfloat16":
             continue
         x = torch.randn([size[a] for a in s["shape"]], generator=gen).bfloat16()
-        if k.startswith("q"):
-            x[0].view(-1)[3] = float("nan")
-            x[-1].view(-1)[-1] = float("nan")
+        if k.startswith("q") and not any(f.startswith("q") for f in floats):
+            x[0].view(-1)[3] = by
+            x[-1].view(-1)[-1] = by
         elif s["shape"][0] == "num_pages":
             seen = torch.zeros(size["num_pages"], page, dtype=torch.bool)
             for i, p in enumerate(given["kv_indices"]):
@@ -125,16 +125,20 @@ def spoiled(d, case):
     return axes, {**given, **floats}
 
 
+def both(d, case):
+    return [spoiled(d, case), spoiled(d, case, float("inf"))]
+
+
 def cases(d):
     name, op = d["name"], d["op_type"]
     if "_paged_decode" in name:
-        return [paged(d, x) for x in DECODED] + [spoiled(d, paged(d, [65, 0, 3, 130]))]
+        return [paged(d, x) for x in DECODED] + both(d, paged(d, [65, 0, 3, 130]))
     if "_paged_prefill" in name:
-        return [paged(d, kv, q) for q, kv in PREFILLED] + [spoiled(d, paged(d, [150, 3, 64], [20, 3, 1]))]
+        return [paged(d, kv, q) for q, kv in PREFILLED] + both(d, paged(d, [150, 3, 64], [20, 3, 1]))
     if "_ragged_prefill" in name:
         # more requests than a block has threads
         many = [ragged([1] * 390, [2] * 389 + [70])] if name.startswith("gqa") else []
-        return [ragged(q, kv) for q, kv in PREFILLED] + many + [spoiled(d, ragged([20, 3, 1], [150, 3, 64]))]
+        return [ragged(q, kv) for q, kv in PREFILLED] + many + both(d, ragged([20, 3, 1], [150, 3, 64]))
     if op == "rmsnorm":
         return [({"batch_size": b}, {}) for b in (1, 3, 257)]
     if op == "rope":
