@@ -44,6 +44,7 @@ struct decode_args {
 	int *arrived;
 	float scale;		/* times log2(e) */
 	int batch;
+	int64_t pages;		/* numbers of indices */
 };
 
 /* Where a block is in its run of tiles. */
@@ -240,79 +241,68 @@ static __device__ void decode_put(decode_state &s, float *merge)
 }
 
 /*
- * n parts of a pair, `from(i)` each, merged: to the outputs, or as one part. A thread has 4 columns of a row;
- * few loads wait for another: the maxima and sums of up to 32 parts at once, then their rows.
+ * n parts of a pair, `from(i)` each, merged: to its rows of out and lse, or as one part. A thread has 4 columns of a row;
+ * the maxima and sums of some parts come with their rows, so that nothing is waited for twice.
  */
 template <typename F>
-static __device__ void decode_merge(const decode_args &a, int n, F from, int b, int pair,
-				    float *part)
+static __device__ __forceinline__ void decode_merge(int n, F from, TYPE_q *out, float *lse, float *part)
 {
 	using S = decode_shape;
-	constexpr int most = 32, cols = S::D / 4, items = (S::GB * cols + S::threads - 1) / S::threads;
-	__shared__ float2 ends[most][S::GB];
-	int64_t head = (int64_t)b * AX_num_qo_heads + pair / S::HB * S::G + pair % S::HB * 16;
-	float4 x[items];
-	float top[items], sum[items];
+	constexpr int cols = S::D / 4, items = (S::GB * cols + S::threads - 1) / S::threads;
+	constexpr int some = 18;	/* one request, eight KV heads, 264 blocks: 34 parts */
 
-	#pragma unroll
-	for (int j = 0; j < items; j++) {
-		x[j] = make_float4(0, 0, 0, 0);
-		top[j] = -INFINITY;
-		sum[j] = 0;
-	}
-	for (int first = 0; first < n; first += most) {
-		int count = min(n - first, most);
-
-		__syncthreads();
-		for (int i = threadIdx.x; i < count * S::GB; i += S::threads)
-			ends[i / S::GB][i % S::GB] =
-				*(const float2 *)(from(first + i / S::GB) + i % S::GB * S::part_row + S::D);
-		__syncthreads();
-		#pragma unroll
-		for (int j = 0; j < items; j++) {
-			int at = threadIdx.x + j * S::threads, r = at / cols;
-			float m = top[j], keep;
-
-			if (r >= S::GB)
-				continue;
-			for (int i = 0; i < count; i++)
-				m = fmaxf(m, ends[i][r].x);
-			/* what there was so far shrinks by the change of the maximum */
-			keep = softmax_keep(top[j], m);
-			x[j] = make_float4(x[j].x * keep, x[j].y * keep, x[j].z * keep, x[j].w * keep);
-			sum[j] *= keep;
-			top[j] = m;
-			#pragma unroll 16
-			for (int i = 0; i < count; i++) {
-				float4 v = *(const float4 *)(from(first + i) + r * S::part_row + at % cols * 4);
-				float w = softmax_weight(ends[i][r].x, m);
-
-				x[j].x += w * v.x;
-				x[j].y += w * v.y;
-				x[j].z += w * v.z;
-				x[j].w += w * v.w;
-				sum[j] += w * ends[i][r].y;
-			}
-		}
-	}
 	#pragma unroll
 	for (int j = 0; j < items; j++) {
 		int at = threadIdx.x + j * S::threads, r = at / cols, d = at % cols * 4;
-		float l = sum[j], inv = l == 0 ? 0 : 1 / l;
+		float4 x = make_float4(0, 0, 0, 0);
+		float top = -INFINITY, sum = 0;
 
 		if (r >= S::GB)
 			continue;
+		for (int first = 0; first < n; first += some) {
+			float2 end[some];
+			float4 v[some];
+			float m = top, keep;
+
+			#pragma unroll
+			for (int i = 0; i < some; i++) {
+				const float *p = from(min(first + i, n - 1)) + r * S::part_row;
+
+				end[i] = *(const float2 *)(p + S::D);
+				v[i] = *(const float4 *)(p + d);
+			}
+			#pragma unroll
+			for (int i = 0; i < some; i++)
+				m = fmaxf(m, end[i].x);
+			/* what there was so far shrinks by the change of the maximum */
+			keep = softmax_keep(top, m);
+			x = make_float4(x.x * keep, x.y * keep, x.z * keep, x.w * keep);
+			sum *= keep;
+			top = m;
+			#pragma unroll
+			for (int i = 0; i < some; i++) {
+				float w = softmax_weight(end[i].x, m);
+
+				if (first + i >= n)
+					continue;
+				x.x += w * v[i].x;
+				x.y += w * v[i].y;
+				x.z += w * v[i].z;
+				x.w += w * v[i].w;
+				sum += w * end[i].y;
+			}
+		}
 		if (part) {
-			*(float4 *)(part + r * S::part_row + d) = x[j];
+			*(float4 *)(part + r * S::part_row + d) = x;
 			if (d == 0)
-				*(float2 *)(part + r * S::part_row + S::D) = make_float2(top[j], l);
+				*(float2 *)(part + r * S::part_row + S::D) = make_float2(top, sum);
 			continue;
 		}
-		*(uint2 *)(a.out + (head + r) * S::D + d) =
-			make_uint2(pack2<TYPE_q>(x[j].x * inv, x[j].y * inv),
-				   pack2<TYPE_q>(x[j].z * inv, x[j].w * inv));
+		float inv = sum == 0 ? 0 : 1 / sum;
+
+		*(uint2 *)(out + r * S::D + d) = make_uint2(pack2<TYPE_q>(x.x * inv, x.y * inv), pack2<TYPE_q>(x.z * inv, x.w * inv));
 		if (d == 0)
-			a.lse[head + r] = l == 0 ? -INFINITY : top[j] + log2f(l);
+			lse[r] = sum == 0 ? -INFINITY : top + log2f(sum);
 	}
 }
 
@@ -330,6 +320,12 @@ decode_kernel(decode_args a)
 	extern __shared__ __align__(128) char smem[];
 	__shared__ bool last[2];
 	float *merge = (float *)(smem + S::stages * S::stage);
+	auto head_of = [&](int b, int pair) {
+		return (int64_t)b * AX_num_qo_heads + pair / S::HB * S::G + pair % S::HB * 16;
+	};
+	/* all blocks together ask for the page numbers, before the lengths are here and cache rows fill the memory's queues */
+	for (int64_t i = (blockIdx.x * S::threads + threadIdx.x) * 32; i < a.pages; i += gridDim.x * S::threads * 32)
+		prefetch(a.indices + i);
 	auto units = [&](int b) -> int64_t {
 		return (int64_t)((decode_len(a, b) + S::tile - 1) / S::tile) * S::pairs;
 	};
@@ -396,20 +392,20 @@ decode_kernel(decode_args a)
 		/* the end of a pair, or of this block's run */
 		int64_t start = mine.to - get.left - get.t;	/* the pair's first tile */
 		int64_t c0 = units_block(mine, start), c1 = units_block(mine, start + get.tiles - 1);
-		auto warps = [&](int i) { return merge + i * S::partial; };
+		int64_t head = head_of(get.b, get.pair);
+		float *part = nullptr;
 
 		decode_put(s, merge);
-		if (c0 == c1) {
-			decode_merge(a, S::warps, warps, get.b, get.pair, nullptr);
-		} else {
+		if (c0 != c1) {
 			bool opens = blockIdx.x == c0;	/* then it is the last of this block's run */
 			struct decode_shared now = { get.b, get.pair, c0, (int)(c1 - c0) + 1 };
 
 			shared[0] = opens ? shared[0] : now;
 			shared[1] = opens ? now : shared[1];
-			decode_merge(a, S::warps, warps, get.b, get.pair,
-				     a.partial + ((int64_t)blockIdx.x * 2 + opens) * S::partial);
+			part = a.partial + ((int64_t)blockIdx.x * 2 + opens) * S::partial;
 		}
+		__syncthreads();
+		decode_merge(S::warps, [&](int i) { return merge + i * S::partial; }, a.out + head * S::D, a.lse + head, part);
 		__syncthreads();
 		decode_next(a, get);
 		fresh = true;
@@ -425,17 +421,16 @@ decode_kernel(decode_args a)
 			atomicAdd(a.arrived + now.b * S::pairs + now.pair, 1) == now.blocks - 1;
 	}
 	__syncthreads();
-	#pragma unroll
 	for (int k = 0; k < 2; k++) {
-		const struct decode_shared &now = shared[k];
-		auto blocks = [&](int i) {
-			return a.partial + ((now.from + i) * 2 + (i == 0)) * (int64_t)S::partial;
-		};
+		struct decode_shared now = k ? shared[1] : shared[0];
+		/* a block's part of the pair that it opens lies behind the other */
+		auto blocks = [&](int i) { return a.partial + ((now.from + i) * 2 + (i == 0)) * (int64_t)S::partial; };
+		int64_t head = head_of(now.b, now.pair);
 
 		if (!last[k])
 			continue;
 		__threadfence();
-		decode_merge(a, now.blocks, blocks, now.b, now.pair, nullptr);
+		decode_merge(now.blocks, blocks, a.out + head * S::D, a.lse + head, nullptr);
 		if (threadIdx.x == 0)
 			a.arrived[now.b * S::pairs + now.pair] = 0;
 	}
@@ -475,6 +470,7 @@ extern "C" int onboard_run(const struct ob_arg *arg, void *workspace, void *stre
 	a.out = TENSOR(output);
 	a.lse = TENSOR(lse);
 	a.batch = (int)DIM(q, 0);
+	a.pages = DIM(kv_indices, 0);
 	a.scale = (float)(arg[ARG_sm_scale].scalar * 1.4426950408889634);
 	a.partial = (float *)workspace;
 	a.arrived = (int *)(a.partial + (size_t)decode_blocks() * 2 * S::partial);

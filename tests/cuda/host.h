@@ -329,6 +329,7 @@ static inline void copy16(uint32_t to, const void *from, bool there)
 		memset(smem_of(to), 0, 16);
 }
 
+static inline void prefetch(const void *) { }
 static inline void copy_commit(void) { }
 template <int N> static inline void copy_wait(void) { }
 static inline void launched_early(void) { }
