@@ -97,7 +97,7 @@ static __global__ void __launch_bounds__(128) moe_gemm(moe_args a)
 	using S = moe_shape;
 	constexpr int K = FIRST ? S::H : S::I, steps = K / S::BK;
 	constexpr int arow = FIRST ? 128 : 256, a_bytes = BM * arow, w_bytes = S::BN * 128;
-	constexpr int stage = a_bytes + w_bytes, MT = BM / 16, NT = 4;
+	constexpr int stage = a_bytes + w_bytes, MT = BM / 16, NT = 4, PARTS = FIRST ? 1 : 2;
 	extern __shared__ __align__(128) char smem[];
 	__shared__ int rows[BM];
 	int tile = blockIdx.y, lane = threadIdx.x % 32, warp = threadIdx.x / 32;
@@ -139,7 +139,28 @@ static __global__ void __launch_bounds__(128) moe_gemm(moe_args a)
 		}
 		copy_commit();
 	};
-	float acc[MT][NT][4] = {};
+	/* of the weights, a block of 128 by 128: a warp's rows are in one */
+	int block = wrow(warp * 32) / 128;
+	const float *wscale = FIRST ? a.ws1 + ((int64_t)e * (2 * S::I / 128) + block) * (S::H / 128) :
+		a.ws2 + ((int64_t)e * (S::H / 128) + block) * (S::I / 128);
+	/* scales of the k-th 128 along K: of this thread's rows, of each half if the first product made them; asked for early */
+	float scale[PARTS][MT][2], soon[PARTS][MT][2], ws = 0, ws_soon = 0;
+	auto scales = [&](int k) {
+		ws_soon = wscale[k];
+		#pragma unroll
+		for (int i = 0; i < MT; i++)
+			#pragma unroll
+			for (int h = 0; h < 2; h++) {
+				int row = rows[i * 16 + h * 8 + g];
+
+				#pragma unroll
+				for (int p = 0; p < PARTS; p++)
+					soon[p][i][h] = row < 0 ? 0 : FIRST ? a.xs[(int64_t)k * a.tokens + row] :
+						a.mids[(int64_t)row * (S::I / 64) + k * 2 + p];
+			}
+	};
+	float acc[MT][NT][4] = {}, part[MT][NT][4];
+	scales(0);
 	for (int k = 0; k < S::stages - 1; k++)
 		if (k < steps)
 			copy(k, k);
@@ -154,19 +175,23 @@ static __global__ void __launch_bounds__(128) moe_gemm(moe_args a)
 			copy(k + S::stages - 1, (k + S::stages - 1) % S::stages);
 		else
 			copy_commit();
-		/* of the weights, a block of 128 by 128 */
-		float ws[NT];
+		ws = ws_soon;
 		#pragma unroll
-		for (int n = 0; n < NT; n++) {
-			int r = wrow(warp * 32 + n * 8) / 128;
-
-			ws[n] = FIRST ? a.ws1[((int64_t)e * (2 * S::I / 128) + r) * (S::H / 128) + k] :
-				a.ws2[((int64_t)e * (S::H / 128) + r) * (S::I / 128) + k];
-		}
+		for (int p = 0; p < PARTS; p++)
+			#pragma unroll
+			for (int i = 0; i < MT; i++)
+				#pragma unroll
+				for (int h = 0; h < 2; h++)
+					scale[p][i][h] = soon[p][i][h];
+		scales(min(k + 1, steps - 1));
 		#pragma unroll
 		for (int half = 0; half < 2; half++) {
-			float part[MT][NT][4] = {};
 			uint4 wv[NT];
+
+			if (half < PARTS)
+				#pragma unroll
+				for (int i = 0; i < MT * NT * 4; i++)
+					part[i / NT / 4][i / 4 % NT][i % 4] = 0;
 
 			#pragma unroll
 			for (int n = 0; n < NT; n++) {
@@ -216,19 +241,18 @@ static __global__ void __launch_bounds__(128) moe_gemm(moe_args a)
 					}
 				}
 			}
-			/* the scales of these 64 along K */
+			if (half + PARTS < 2)
+				continue;
 			#pragma unroll
 			for (int i = 0; i < MT; i++)
 				#pragma unroll
 				for (int h = 0; h < 2; h++) {
-					int r = i * 16 + h * 8 + g, row = rows[r];
-					float s = row < 0 ? 0 : FIRST ? a.xs[(int64_t)k * a.tokens + row] :
-						a.mids[(int64_t)row * (S::I / 64) + k * 2 + half];
+					float by = scale[half % PARTS][i][h] * ws;
 
 					#pragma unroll
 					for (int n = 0; n < NT; n++) {
-						acc[i][n][h * 2] += s * ws[n] * part[i][n][h * 2];
-						acc[i][n][h * 2 + 1] += s * ws[n] * part[i][n][h * 2 + 1];
+						acc[i][n][h * 2] += by * part[i][n][h * 2];
+						acc[i][n][h * 2 + 1] += by * part[i][n][h * 2 + 1];
 					}
 				}
 		}

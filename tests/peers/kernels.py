@@ -149,7 +149,7 @@ def cases(d):
     if op == "cascade_merge":
         return [({"seq_len": b}, {}) for b in (1, 9)]
     if op == "moe":
-        return [({"seq_len": b}, {}) for b in (1, 37)]
+        return [({"seq_len": b}, {}) for b in (1, 37, 150)]
     if name.startswith("gdn_prefill"):
         # the last three in chunks of 64: halves of heads, heads that share keys by one block; whole heads; nan amid a chunk
         given = [({"total_seq_len": c[-1], "num_seqs": len(c) - 1, "len_cu_seqlens": len(c)}, {"cu_seqlens": c})
