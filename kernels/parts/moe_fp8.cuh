@@ -8,7 +8,7 @@
  * float32. Small batches are bound by reading the weights of the experts that are hit.
  *
  * Both factors are read in another order along K than the instruction names: thread t
- * of four takes 16 neighbours, for four steps. A sum does not mind.
+ * of four takes 16 neighbours, for four steps. A sum does not mind. (What the first product makes is written in that order.)
  */
 #pragma once
 
@@ -88,6 +88,15 @@ static __device__ __forceinline__ void moe_wide(uint32_t w, uint32_t *lo, uint32
 }
 
 /*
+ * Where number k of 64 of mid lies: so that ldmatrix gives a thread those that belong to its weights, 16 neighbours
+ * in float8.
+ */
+static __device__ __forceinline__ int moe_place(int k)
+{
+	return k / 4 % 4 * 16 + k / 2 % 2 * 8 + k / 16 * 2 + k % 2;
+}
+
+/*
  * FIRST: mid = silu(x W_up) (x W_gate), columns of both halves in one tile (64 each).
  * Else: sum += weight * (mid W2).
  */
@@ -123,7 +132,7 @@ static __global__ void __launch_bounds__(128) moe_gemm(moe_args a)
 
 		for (int i = threadIdx.x; i < BM * (arow / 16); i += 128) {
 			int r = i / (arow / 16), c = i % (arow / 16), row = rows[r];
-			int at = FIRST ? (c ^ (r & 1) * 4) : c;
+			int at = FIRST ? (c ^ (r & 1) * 4) : (c & 8) | ((c ^ r) & 7);
 			const char *from = FIRST ?
 				(const char *)(a.x + (int64_t)max(row, 0) * S::H + k * 128) :
 				(const char *)(a.mid + (int64_t)max(row, 0) * S::I + k * 128);
@@ -144,23 +153,22 @@ static __global__ void __launch_bounds__(128) moe_gemm(moe_args a)
 	const float *wscale = FIRST ? a.ws1 + ((int64_t)e * (2 * S::I / 128) + block) * (S::H / 128) :
 		a.ws2 + ((int64_t)e * (S::H / 128) + block) * (S::I / 128);
 	/* scales of the k-th 128 along K: of this thread's rows, of each half if the first product made them; asked for early */
-	float scale[PARTS][MT][2], soon[PARTS][MT][2], ws = 0, ws_soon = 0;
-	auto scales = [&](int k) {
-		ws_soon = wscale[k];
+	float scale[PARTS][MT][2], ws, ws_soon = wscale[0];
+	auto scales = [&](int k, float (*to)[2], int p) {
 		#pragma unroll
 		for (int i = 0; i < MT; i++)
 			#pragma unroll
 			for (int h = 0; h < 2; h++) {
 				int row = rows[i * 16 + h * 8 + g];
 
-				#pragma unroll
-				for (int p = 0; p < PARTS; p++)
-					soon[p][i][h] = row < 0 ? 0 : FIRST ? a.xs[(int64_t)k * a.tokens + row] :
-						a.mids[(int64_t)row * (S::I / 64) + k * 2 + p];
+				to[i][h] = row < 0 ? 0 : FIRST ? a.xs[(int64_t)k * a.tokens + row] :
+					a.mids[(int64_t)row * (S::I / 64) + k * 2 + p];
 			}
 	};
 	float acc[MT][NT][4] = {}, part[MT][NT][4];
-	scales(0);
+	#pragma unroll
+	for (int p = 0; p < PARTS; p++)
+		scales(0, scale[p], p);
 	for (int k = 0; k < S::stages - 1; k++)
 		if (k < steps)
 			copy(k, k);
@@ -176,14 +184,7 @@ static __global__ void __launch_bounds__(128) moe_gemm(moe_args a)
 		else
 			copy_commit();
 		ws = ws_soon;
-		#pragma unroll
-		for (int p = 0; p < PARTS; p++)
-			#pragma unroll
-			for (int i = 0; i < MT; i++)
-				#pragma unroll
-				for (int h = 0; h < 2; h++)
-					scale[p][i][h] = soon[p][i][h];
-		scales(min(k + 1, steps - 1));
+		ws_soon = wscale[min(k + 1, steps - 1)];
 		#pragma unroll
 		for (int half = 0; half < 2; half++) {
 			uint4 wv[NT];
@@ -202,35 +203,27 @@ static __global__ void __launch_bounds__(128) moe_gemm(moe_args a)
 			}
 			#pragma unroll
 			for (int i = 0; i < MT; i++) {
-				uint4 av[2][FIRST ? 1 : 2];
+				uint4 av[2];
 
-				#pragma unroll
-				for (int h = 0; h < 2; h++) {
-					int r = i * 16 + h * 8 + g;
+				if (FIRST)
+					#pragma unroll
+					for (int h = 0; h < 2; h++) {
+						int r = i * 16 + h * 8 + g;
 
-					if (FIRST) {
-						av[h][0] = *(const uint4 *)(at + r * arow +
-							(half * 4 + t ^ (r & 1) * 4) * 16);
-					} else {
-						av[h][0] = *(const uint4 *)(at + r * arow + half * 128 + t * 32);
-						av[h][FIRST ? 0 : 1] = *(const uint4 *)(at + r * arow +
-							half * 128 + t * 32 + 16);
+						av[h] = *(const uint4 *)(at + r * arow + (half * 4 + t ^ (r & 1) * 4) * 16);
 					}
-				}
 				#pragma unroll
 				for (int s = 0; s < 4; s++) {
 					uint32_t f[4];
 
-					#pragma unroll
-					for (int h = 0; h < 2; h++) {
-						const uint32_t *p = (const uint32_t *)av[h];
+					if (FIRST) {
+						#pragma unroll
+						for (int h = 0; h < 2; h++)
+							moe_wide(((const uint32_t *)&av[h])[s], &f[h], &f[h + 2]);
+					} else {
+						int r = i * 16 + lane % 16, c = half * 8 + s * 2 + lane / 16;
 
-						if (FIRST) {
-							moe_wide(p[s], &f[h], &f[h + 2]);
-						} else {
-							f[h] = p[s * 2];
-							f[h + 2] = p[s * 2 + 1];
-						}
+						ldm4(f, base + k % S::stages * stage + r * arow + ((c & 8) | ((c ^ r) & 7)) * 16);
 					}
 					#pragma unroll
 					for (int n = 0; n < NT; n++) {
@@ -255,6 +248,7 @@ static __global__ void __launch_bounds__(128) moe_gemm(moe_args a)
 						acc[i][n][h * 2 + 1] += by * part[i][n][h * 2 + 1];
 					}
 				}
+			scales(min(k + 1, steps - 1), scale[half % PARTS], half);
 		}
 	}
 	copy_wait<0>();
@@ -289,11 +283,11 @@ static __global__ void __launch_bounds__(128) moe_gemm(moe_args a)
 		frexpf(top, &power);
 		power -= 14;
 		if (r < m) {
-			ob_float16 *to = a.mid + (int64_t)(first + r) * S::I + blockIdx.x * 64 + c0;
+			ob_float16 *to = a.mid + (int64_t)(first + r) * S::I + blockIdx.x * 64;
 
 			#pragma unroll
-			for (int c = 0; c < cols; c++)
-				to[c] = __float2half_rn(ldexpf(v[c], -power));
+			for (int c = 0; c < cols; c += 2)
+				*(uint32_t *)(to + moe_place(c0 + c)) = pack2<ob_float16>(ldexpf(v[c], -power), ldexpf(v[c + 1], -power));
 			if (c0 == 0)
 				a.mids[(int64_t)(first + r) * (S::I / 64) + blockIdx.x] = ldexpf(1, power);
 		}
