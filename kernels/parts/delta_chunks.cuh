@@ -43,7 +43,13 @@ static __device__ __forceinline__ void mma_columns(float *d, const uint32_t *a, 
 		}
 }
 
-/* Products of the chain, by mma. */
+/*
+ * Products of the chain, by mma; d and a are a warp's 16 rows in registers, tiles in shared memory.
+ *	fresh<STEPS>	d = a b^T of 16 * STEPS numbers along K; those of 64 are T, a triangle
+ *	add		d += a b^T, b being M, a triangle
+ *	rows		d[16][128] += a b, the rows of b along K
+ *	turn		[16][8] to rows r .. r + 7 of a tile, pieces c and c + 1
+ */
 struct chunk_mma {
 	static constexpr bool able = true;
 	static constexpr int stages = 2;	/* of shared memory, what sm_80 has */
@@ -59,7 +65,6 @@ struct chunk_mma {
 	{
 		mma_columns<chunk_shape::C / 16, true>(d, a, tile);
 	}
-	/* d[16][128] += a b, the rows of b along K */
 	static __device__ __forceinline__ void rows(float *d, const uint32_t *a, uint32_t tile)
 	{
 		int lane = threadIdx.x % 32;
@@ -75,7 +80,6 @@ struct chunk_mma {
 				mma(d + n * 8 + 4, a + i * 4, f[2], f[3], ob_bfloat16());
 			}
 	}
-	/* [16][8] of a warp's registers to rows r .. r + 7 of a tile, pieces c and c + 1 */
 	static __device__ __forceinline__ void turn(char *tile, int r, int c, uint32_t lo, uint32_t hi)
 	{
 		int lane = threadIdx.x % 32;
