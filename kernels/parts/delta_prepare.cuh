@@ -197,7 +197,6 @@ delta_prepare(struct delta_args x, int seqs, int heads, char *images)
 	}
 	copy_wait<0>();
 	__syncthreads();
-	#pragma unroll
 	for (int h = threadIdx.x / C; h < heads; h += 2) {
 		float sum = decays[h][token] + (warp % 2 ? sums[h][0] : 0), *f = (float *)(image + h * P::image + P::f_at) + token;
 
@@ -218,8 +217,8 @@ delta_prepare(struct delta_args x, int seqs, int heads, char *images)
 	char *logits = (char *)inv;
 	int other = C / 16 - 1 - warp, first = warp * 16, col = first + lane % 16;
 	#pragma unroll 1
-	for (int head = 0; head < heads; head++, image += P::image) {
-		const float *decay = decays[head], *beta = betas[head];
+	for (int nth = 0; nth < heads; nth++, image += P::image) {
+		const float *decay = decays[nth], *beta = betas[nth];
 		float y[16];
 
 		__syncthreads();

@@ -151,7 +151,7 @@ def cases(d):
     if op == "moe":
         return [({"seq_len": b}, {}) for b in (1, 37, 150)]
     if name.startswith("gdn_prefill"):
-        # the last three in chunks of 64: halves of heads, heads that share keys by one block; whole heads; nan amid a chunk
+        # the last three in chunks of 64: so many that heads which share keys are prepared by one block; nan amid a chunk
         given = [({"total_seq_len": c[-1], "num_seqs": len(c) - 1, "len_cu_seqlens": len(c)}, {"cu_seqlens": c})
                  for c in ([0, 0, 5], [0, 1], [0, 7, 7, 9], [0, 1030], [0, 64, 64, 65, 194], [0, 70, 140])]
         for x in "qv":
