@@ -49,22 +49,34 @@ static __device__ __forceinline__ struct hopper_unit hopper_unit_of(const M &m, 
 }
 
 /*
- * Requests by their keys, those with the fewest first: units are drawn from the last on, and a few long ones
- * at the very end would leave all other blocks without work. Of THREADS requests at most; more stay as they are.
+ * How many units there are, units(b) of request b; and the requests by their keys, those with the fewest first: units
+ * are drawn from the last on, and a few long ones at the very end would leave all other blocks without work. Of THREADS
+ * requests at most; more stay as they are. keys: that many numbers, nobody's afterwards.
  */
-template <int THREADS, typename M>
-static __device__ __forceinline__ void hopper_sort(short *order, int *keys, const M &m, int batch)
+template <int THREADS, typename M, typename F>
+static __device__ __forceinline__ int64_t hopper_begin(short *order, int *keys, const M &m, int batch, F units)
 {
-	int i = threadIdx.x, mine = 0, before = 0;
+	__shared__ int64_t sums[THREADS / 32];
+	int i = threadIdx.x, mine = i < batch ? m.kv_len(i) : 0, before = 0;
+	int64_t sum = 0;
 
-	if (i < batch)
-		keys[i] = mine = m.kv_len(i);
+	for (int b = i; b < batch; b += THREADS)
+		sum += units(b);
+	for (int o = 16; o; o >>= 1)
+		sum += __shfl_xor_sync(~0u, sum, o);
+	if (i % 32 == 0)
+		sums[i / 32] = sum;
+	keys[i] = mine;
 	__syncthreads();
+	sum = 0;
+	for (int w = 0; w < THREADS / 32; w++)
+		sum += sums[w];
 	for (int k = 0; k < batch && batch <= THREADS; k++)
 		before += keys[k] < mine || (keys[k] == mine && k < i);
 	if (i < batch)
 		order[batch <= THREADS ? before : i] = (short)i;
 	__syncthreads();
+	return sum;
 }
 
 template <int THREADS>
@@ -74,39 +86,54 @@ static __device__ __forceinline__ int hopper_nth(const short *order, int i)
 }
 
 /*
- * Units from the last to the first, by tickets; for the warpgroup that copies: whether there is a u-th, and the place
- * in `order` of the request that has it, `low` units before that. The last rows of a request see the most and come first. A ticket
- * is drawn while its block works; the barriers, this one and the caller's after the unit, keep it from the warps
- * that still read the one before.
+ * Units go from the last to the first: the last rows of a request see the most and come first. A block has the
+ * blockIdx.x-th from the end, then what it draws tickets for: hopper_draw() for the first thread of the warpgroup that copies, as
+ * soon as a unit is begun, since the answer takes a while; hopper_next() for all of them, the turn-th time, what
+ * that drew; below 0: there are no more.
  */
 enum { COPIERS = 3 };	/* named barrier */
 
-template <int THREADS, typename F>
-static __device__ __forceinline__ bool hopper_draw(int64_t u, F units, const short *order, int64_t &low, int &nth,
-						   unsigned *ticket, unsigned *tickets)
+static __device__ __forceinline__ unsigned hopper_draw(unsigned *tickets)
 {
-	group_sync(COPIERS, 128);
-	if (u < 0)
-		return false;
-	if (threadIdx.x == 0)
-		*ticket = atomicAdd(tickets, 1u);
-	while (u < low)
-		low -= units(hopper_nth<THREADS>(order, --nth));
-	return true;
+	return threadIdx.x == 0 ? atomicAdd(tickets, 1u) : 0;
 }
 
-/* Nobody reads the last unit any more: there are no others. The last block leaves the tickets as they were. */
-static __device__ __forceinline__ void hopper_end(struct hopper_unit *told, uint32_t qfull, unsigned *tickets)
+static __device__ __forceinline__ int64_t hopper_next(int64_t total, unsigned drawn, unsigned (&ticket)[2], int turn)
 {
-	copy_commit();
-	copy_wait<0>();
+	/* two of them: who is slow reads the one before still */
+	if (threadIdx.x == 0)
+		ticket[turn % 2] = drawn;
+	group_sync(COPIERS, 128);
+	return total - 1 - gridDim.x - ticket[turn % 2];
+}
+
+/* The request of unit u: on from the nth in `order`, `low` units before which u was not below. */
+template <int THREADS, typename F>
+static __device__ __forceinline__ int hopper_find(int64_t u, F units, const short *order, int64_t &low, int &nth)
+{
+	while (u < low)
+		low -= units(hopper_nth<THREADS>(order, --nth));
+	return hopper_nth<THREADS>(order, nth);
+}
+
+/* For those who wait for the next unit, and have read the last: there are no others. each: all threads are waited for. */
+static __device__ __forceinline__ void hopper_end(struct hopper_unit *told, uint32_t qfull, bool each)
+{
 	if (threadIdx.x == 0) {
 		told->tiles = -1;
 		bar_arrive(qfull);
-		if (atomicAdd(tickets + 1, 1u) == gridDim.x - 1)
-			tickets[0] = tickets[1] = 0;
 	}
-	bar_arrive(qfull);
+	if (each)
+		bar_arrive(qfull);
+}
+
+/* The last block leaves the tickets as they were; no copy outlasts its warpgroup. */
+static __device__ __forceinline__ void hopper_done(unsigned *tickets)
+{
+	copy_commit();
+	copy_wait<0>();
+	if (threadIdx.x == 0 && atomicAdd(tickets + 1, 1u) == gridDim.x - 1)
+		tickets[0] = tickets[1] = 0;
 }
 
 /*

@@ -30,20 +30,30 @@ struct latent_shape {
 	static constexpr int steps = 4;		/* of a tile's copies, two panels each, with the last one more */
 	static constexpr int panel = 64 * 128, kv_bytes = panels * panel;	/* 64 columns of 64 rows */
 	static constexpr int smem = (1 + stages) * kv_bytes + 1024;
+	static constexpr bool boxed_queries = 64 % H == 0 || H % 64 == 0;	/* 64 rows are some heads of some tokens */
 	static constexpr bool fits = AX_head_dim_ckv == 512 && AX_head_dim_kpe == 64;
+};
+
+/* Rows of a box of a tile, 0: there are none. */
+template <typename M> static constexpr int latent_box = M::box > latent_shape::tile ? latent_shape::tile : M::box;
+
+/* For tile_copy(); read if the map of requests has boxes. */
+struct latent_boxes {
+	CUtensorMap ckv, kpe, q_nope, q_pe;
 };
 
 template <typename M>
 static __global__ void __launch_bounds__(384, 1)
-latent_kernel(mla_args a, M m, int batch, unsigned *tickets)
+latent_kernel(mla_args a, M m, int batch, unsigned *tickets, const __grid_constant__ latent_boxes maps)
 {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 	using S = latent_shape;
 	enum { TURN = 1 };	/* named barrier */
+	constexpr int box = latent_box<M>;
 	extern __shared__ char raw[];
-	__shared__ __align__(8) uint64_t bars[S::stages * (S::steps + 2) + 5];
+	__shared__ __align__(8) uint64_t bars[S::stages * (S::steps + 2) + 6];
 	__shared__ struct hopper_unit told;
-	__shared__ unsigned ticket;
+	__shared__ unsigned ticket[2];
 	__shared__ short order[S::threads];
 	__shared__ int keys[S::threads];
 	__shared__ float maxima[2][S::rows], sums[2][S::rows];
@@ -55,88 +65,159 @@ latent_kernel(mla_args a, M m, int batch, unsigned *tickets)
 	uint32_t qfull = bar + S::stages * (S::steps + 2) * 8, qempty = qfull + 8, both = qempty + 8;
 	/* the weights of even and odd tiles */
 	auto ready = [&](int odd) { return both + 8 + odd * 8; };
+	uint32_t cut = ready(2);	/* a tile that the end of a request cuts is there */
 	/* of a step's panels the first. Odd tiles begin with the half that is free first. */
 	auto panel = [](int odd, int step) { return (odd * 4 + step * 2) % 8; };
 	auto units = [&](int b) -> int64_t {
 		return ((int64_t)(m.q_to(b) - m.q_from(b)) * S::H + S::rows - 1) / S::rows;
 	};
-	int64_t total = units_run<S::threads>(batch, units, gridDim.x, gridDim.x).total;
+	int64_t total = hopper_begin<S::threads>(order, keys, m, batch, units);
 
-	hopper_sort<S::threads>(order, keys, m, batch);
 	if (threadIdx.x < S::stages * (S::steps + 2))
-		bar_init(bar + threadIdx.x * 8, 128);
+		bar_init(bar + threadIdx.x * 8, box && threadIdx.x < S::stages * S::steps ? 1 : 128);
 	if (threadIdx.x == 0) {
-		bar_init(qfull, 129);
+		bar_init(qfull, S::boxed_queries && box ? 1 : 129);
+		bar_init(cut, 1);
 		bar_init(qempty, 256);
 		bar_init(both, 256);
 		bar_init(ready(0), 128);
 		bar_init(ready(1), 128);
 	}
+	proxy_fence();
 	__syncthreads();
 	if (group == 0) {
 		registers_give<40>();
 		int c = threadIdx.x % 8, r0 = threadIdx.x / 8, turn = 0;
 		int count = 0;			/* tiles so far */
 		int nth = batch;		/* of the requests, that of the unit; and the units before it */
+		int cuts = 0;			/* of the tiles so far, those that the end of a request cuts */
 		int64_t low = total;
+		unsigned drawn = 0;
 		uint32_t swizzled = r0 * 128 + ((c ^ r0) & 7) * 16;
 
-		for (int64_t u = total - 1 - blockIdx.x; hopper_draw<S::threads>(u, units, order, low, nth, &ticket, tickets);
-		     u = total - 1 - gridDim.x - ticket, turn++) {
-			int b = hopper_nth<S::threads>(order, nth);
+		for (int64_t u = total - 1 - blockIdx.x; u >= 0; u = hopper_next(total, drawn, ticket, turn++)) {
+			int b = hopper_find<S::threads>(u, units, order, low, nth);
 			struct hopper_unit w = hopper_unit_of<S::H>(m, b, 0, (int)(u - low) * S::rows, S::rows, S::tile);
+			/* of the t-th tile from the end, row and page of this thread's box; or the rows that it copies, -1: none */
+			int at[S::tile / 16];
+			auto find = [&](int t) {
+				int from = (w.tiles - 1 - t) * S::tile;
 
-			bar_wait(qempty, turn & 1 ^ 1);
-			if (threadIdx.x == 0) {
-				told = w;
-				bar_arrive(qfull);
-			}
-			#pragma unroll 1
-			for (int i = 0; i < S::rows / 16; i++) {
-				int row = w.first + r0 + i * 16;
-				bool there = row < w.q_len * S::H;
-				int64_t at = (int64_t)w.q_from * S::H + (there ? row : 0);
+				if constexpr (box > 0) {
+					int first = from + threadIdx.x * box;
 
-				#pragma unroll
-				for (int p = 0; p < S::panels; p++)
-					copy16(qs + p * S::panel + i * 2048 + swizzled, (p < 8 ? a.q_nope + at * 512 +
-					       p * 64 : a.q_pe + at * 64) + c * 8, there);
-			}
-			bar_arrive_copied(qfull);
-			for (int t = 0; t < w.tiles; t++, count++) {
-				int s = count % S::stages, phase = count / S::stages & 1;
-				int at[S::tile / 16];
-				auto copy = [&](int p, const ob_bfloat16 *from, int width) {
+					if (t < w.tiles && threadIdx.x < S::tile / box && first < w.seen) {
+						int2 y = m.box_at(b, first);
+
+						at[0] = y.x;
+						at[1] = y.y;
+					}
+				} else {
 					#pragma unroll
 					for (int i = 0; i < S::tile / 16; i++)
-						copy16(ks + s * S::kv_bytes + p * S::panel + i * 2048 + swizzled,
-						       from + (int64_t)max(at[i], 0) * width + c * 8, at[i] >= 0);
+						at[i] = t < w.tiles && from + r0 + i * 16 < w.seen ?
+							(int)m.token(b, from + r0 + i * 16) : -1;
+				}
+			};
+			auto queries = [&]() {
+				bar_wait(qempty, turn & 1 ^ 1);
+				if (threadIdx.x == 0)
+					told = w;
+				if constexpr (S::boxed_queries && box > 0) {
+					if (threadIdx.x == 0) {
+						bar_expect(qfull, S::kv_bytes);
+						#pragma unroll 1
+						for (int p = 0; p < S::panels; p++)
+							tile_copy(qs + p * S::panel, p < 8 ? maps.q_nope : maps.q_pe, p % 8 * 64,
+								  w.first % S::H, w.q_from + w.first / S::H, 0, qfull);
+					}
+					return;
+				}
+				if (threadIdx.x == 0)
+					bar_arrive(qfull);
+				#pragma unroll 1
+				for (int i = 0; i < S::rows / 16; i++) {
+					int row = w.first + r0 + i * 16;
+					bool there = row < w.q_len * S::H;
+					int64_t at = (int64_t)w.q_from * S::H + (there ? row : 0);
+
+					#pragma unroll
+					for (int p = 0; p < S::panels; p++)
+						copy16(qs + p * S::panel + i * 2048 + swizzled, (p < 8 ? a.q_nope + at * 512 +
+						       p * 64 : a.q_pe + at * 64) + c * 8, there);
+				}
+				bar_arrive_copied(qfull);
+			};
+
+			find(0);
+			for (int t = 0; t < max(w.tiles, 1); t++) {
+				int s = count % S::stages, phase = count / S::stages & 1;
+				int there = min(S::tile, w.seen - (w.tiles - 1 - t) * S::tile);
+				int boxes = box ? (there + box - 1) / max(box, 1) : 0;
+				uint32_t keys = ks + s * S::kv_bytes;
+				auto copy = [&](int p, uint32_t full) {
+					if constexpr (box > 0) {
+						if ((int)threadIdx.x < boxes)
+							tile_copy(keys + p * S::panel + threadIdx.x * (box * 128), p < 8 ? maps.ckv :
+								  maps.kpe, p % 8 * 64, 0, at[0], at[1], full);
+					} else {
+						const ob_bfloat16 *from = (p < 8 ? a.ckv + p * 64 : a.kpe) + c * 8;
+
+						#pragma unroll
+						for (int i = 0; i < S::tile / 16; i++)
+							copy16(keys + p * S::panel + i * 2048 + swizzled,
+							       from + (int64_t)max(at[i], 0) * (p < 8 ? 512 : 64), at[i] >= 0);
+					}
 				};
 
 				#pragma unroll
-				for (int i = 0; i < S::tile / 16; i++) {
-					int n = (w.tiles - 1 - t) * S::tile + r0 + i * 16;
-
-					at[i] = n < w.seen ? (int)m.token(b, n) : -1;
-				}
-				#pragma unroll
-				for (int step = 0; step < S::steps; step++) {
+				for (int step = 0; step < S::steps && w.tiles > 0; step++) {
 					int p = panel(t % 2, step);
+					bool last = step == S::steps - 1;
+					uint32_t told_by = box && there < S::tile ? cut : full(s, step);
 
 					if (step % 2 == 0)
 						bar_wait(empty(s, p / 4), phase ^ 1);
-					copy(p, a.ckv + p * 64, 512);
-					copy(p + 1, a.ckv + (p + 1) * 64, 512);
+					if (box && threadIdx.x == 0) {
+						if (there == S::tile)
+							bar_expect(told_by, boxes * box * 128 * (last ? 3 : 2));
+						else if (step == 0)
+							bar_expect(told_by, boxes * box * 128 * S::panels);
+					}
+					copy(p, told_by);
+					copy(p + 1, told_by);
 					/* where the weights were, which both have read by then */
-					if (step == S::steps - 1)
-						copy(8, a.kpe, 64);
-					bar_arrive_copied(full(s, step));
+					if (last)
+						copy(8, told_by);
+					if (!box)
+						bar_arrive_copied(told_by);
+				}
+				/* what is beyond the end of a request may be anything: as keys it is masked, but 0 * nan is nan */
+				if (box && there < S::tile && w.tiles > 0) {
+					bar_wait(cut, cuts++ & 1);
+					#pragma unroll 1
+					for (int r = there + r0; r < S::tile; r += 16)
+						#pragma unroll 1
+						for (int p = 0; p < 8; p++)
+							store_shared(keys + p * S::panel + r * 128 + c * 16, uint4{});
+					proxy_fence();
+					group_sync(COPIERS, 128);
+					for (int step = 0; step < S::steps && threadIdx.x == 0; step++)
+						bar_arrive(full(s, step));
+				}
+				if (w.tiles > 0) {
+					count++;
+					find(t + 1);
+				}
+				if (t == 0) {
+					queries();
+					drawn = hopper_draw(tickets);
 				}
 			}
-			group_sync(COPIERS, 128);
 		}
 		bar_wait(qempty, turn & 1 ^ 1);
-		hopper_end(&told, qfull, tickets);
+		hopper_end(&told, qfull, !(S::boxed_queries && box));
+		hopper_done(tickets);
 		return;
 	}
 	registers_take<232>();
@@ -347,22 +428,30 @@ latent_kernel(mla_args a, M m, int batch, unsigned *tickets)
 }
 
 /* By wgmma where there is; else token by token, mla_run(). */
-static int latent_run(mla_args a, const prefill_map &m, void *workspace, cudaStream_t stream)
+static int latent_run(mla_args a, const prefill_map &m, int64_t kv_pages, void *workspace, cudaStream_t stream)
 {
 	using S = latent_shape;
 	static int able = -1;
 	paged_map<AX_page_size> pages = { m.qo, m.indptr, m.indices, m.last };
 	auto kernel = latent_kernel<paged_map<AX_page_size>>;
 
+	latent_boxes maps = {};
+	constexpr int box = latent_box<paged_map<AX_page_size>>, heads = S::H < 64 ? S::H : 64;
+
 	if (able < 0)
 		able = S::fits && hopper_able((const void *)kernel, S::smem);
-	if (!able || a.scale <= 0)
+	bool mapped = able && (!box || (tile_map(&maps.ckv, a.ckv, kv_pages, AX_page_size, 1, 512, 1, box) &&
+					tile_map(&maps.kpe, a.kpe, kv_pages, AX_page_size, 1, 64, 1, box)));
+	if (box && S::boxed_queries)
+		mapped = mapped && tile_map(&maps.q_nope, a.q_nope, 1, a.rows, S::H, 512, heads, 64 / heads) &&
+			tile_map(&maps.q_pe, a.q_pe, 1, a.rows, S::H, 64, heads, 64 / heads);
+	if (!mapped || a.scale <= 0)
 		return mla_run(a, m, workspace, stream);
 	int64_t blocks = ((int64_t)a.rows * S::H + S::rows - 1) / S::rows + m.requests;
 
 	if (a.rows)
 		kernel<<<(unsigned)std::min<int64_t>(blocks, sm_count()), S::threads, S::smem, stream>>>(a, pages,
-				m.requests, (unsigned *)((char *)workspace + mla_workspace(a.rows)));
+				m.requests, (unsigned *)((char *)workspace + mla_workspace(a.rows)), maps);
 	return cudaGetLastError();
 }
 
@@ -378,5 +467,5 @@ extern "C" int onboard_run(const struct ob_arg *arg, void *workspace, void *stre
 	prefill_map m = { TENSOR(qo_indptr), TENSOR(kv_indptr), TENSOR(kv_indices), MLA_LAST,
 		(int)DIM(qo_indptr, 0) - 1 };
 
-	return latent_run(a, m, workspace, (cudaStream_t)stream);
+	return latent_run(a, m, DIM(ckv_cache, 0), workspace, (cudaStream_t)stream);
 }

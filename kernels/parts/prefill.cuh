@@ -222,7 +222,12 @@ static int prefill(const T *q, const T *k, const T *v, T *out, float *lse, M m, 
 	return cudaGetLastError();
 }
 
-/* Keys and values are the rows kv_indptr[b] .. kv_indptr[b + 1]. */
+/*
+ * For Hopper's copying engine: so many rows lie one after another in a page and are a box of 128-row tiles, 0: too few; and the
+ * row and the page of the box that begins with token n.
+ *
+ * Keys and values are the rows kv_indptr[b] .. kv_indptr[b + 1].
+ */
 struct ragged_map {
 	const int *qo, *kv;
 
@@ -230,6 +235,8 @@ struct ragged_map {
 	__device__ int q_to(int b) const { return qo[b + 1]; }
 	__device__ int kv_len(int b) const { return kv[b + 1] - kv[b]; }
 	__device__ int64_t token(int b, int n) const { return kv[b] + n; }
+	static constexpr int box = 128;
+	__device__ int2 box_at(int b, int n) const { return { kv[b] + n, 0 }; }
 };
 
 template <int PS> struct paged_map {
@@ -239,4 +246,6 @@ template <int PS> struct paged_map {
 	__device__ int q_to(int b) const { return qo[b + 1]; }
 	__device__ int kv_len(int b) const { return paged_len<PS>(indptr, last, b); }
 	__device__ int64_t token(int b, int n) const { return paged_row<PS>(indptr, indices, b, n); }
+	static constexpr int box = PS % 128 == 0 ? 128 : PS % 8 == 0 && 128 % PS == 0 ? PS : 0;
+	__device__ int2 box_at(int b, int n) const { return { n % PS, indices[indptr[b] + n / PS] }; }
 };

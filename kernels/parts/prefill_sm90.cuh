@@ -1,35 +1,27 @@
 /*
  * prefill_sm90.cuh - prefill.cuh on Hopper: matrix products by wgmma.
  *
- * Three warpgroups: one copies keys and values (cp.async: pages are not boxes that TMA could
- * fetch), two have 64 rows each. While the tensor cores multiply the weights with the values of a
- * tile, and the queries with the keys of the next, the softmax of the next is computed as
+ * Three warpgroups: one copies keys and values (prefill_copy.cuh), two have 64 rows each. While the tensor cores
+ * multiply the weights with the values of a tile, and the queries with the keys of the next, the softmax of the next is computed as
  * soon as its logits are there. Full and empty stages are told by mbarriers.
  *
  * The products of a tile take a warpgroup 1,024 cycles of the tensor cores, so the softmax of an element has to do
  * with some five instructions. Tiles go from the last to the first: those that a mask cuts come first, the
  * others have a loop without it; what there was so far is only shrunk where a row's maximum has grown.
  *
- * One block stays on each multiprocessor and draws units by tickets, the longest first; the keys of the
- * next unit are copied while the last products of the one before are still computed.
+ * One block stays on each multiprocessor and draws units by tickets, the longest first; the first logits of the
+ * next unit are computed beside the last values of the one before, so the tensor cores do not see where units end.
+ * For that its queries come early: to a place of their own where there is room, else as soon as a
+ * warpgroup needs those before no more.
  *
- * Tiles lie in panels of 64 columns (128 bytes a row) in the 128-byte swizzle: chunk c of row r is at c ^ (r % 8).
+ * In a small batch most of the time goes to fetching code that nobody has run before: what runs once a unit is there once,
+ * and in loops.
  */
 #pragma once
 
-#include "hopper.cuh"
-#include "prefill.cuh"
+#include "prefill_copy.cuh"
 
 #include <algorithm>
-#include <type_traits>
-
-template <typename T, int DK, int DV, int HQ, int HKV> struct hopper_shape {
-	static constexpr int G = HQ / HKV;
-	static constexpr int rows = 128, tile = 128, stages = 2, threads = 384;
-	static constexpr int q_bytes = rows * DK * 2, k_bytes = tile * DK * 2, v_bytes = tile * DV * 2;
-	static constexpr int smem = q_bytes + stages * (k_bytes + v_bytes) + 1024;
-	static constexpr bool fits = smem <= 227 * 1024 && DV == 128 && sizeof(T) == 2;
-};
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
@@ -52,156 +44,85 @@ static __device__ __forceinline__ void give_turn(int group)
 template <typename T, int DK, int DV, int HQ, int HKV, typename M>
 static __global__ void __launch_bounds__(384, 1)
 hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int batch, float scale,
-	      unsigned *tickets)
+	      unsigned *tickets, const __grid_constant__ prefill_boxes maps)
 {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 	using S = hopper_shape<T, DK, DV, HQ, HKV>;
+	using P = prefill_places<S>;
 	extern __shared__ char raw[];
-	__shared__ __align__(8) uint64_t bars[4 * S::stages + 2];
-	__shared__ struct hopper_unit told;
-	__shared__ unsigned ticket;
+	__shared__ __align__(8) uint64_t bars[P::BARRIERS];
+	__shared__ struct hopper_unit told[2 * S::places];
+	__shared__ unsigned ticket[2];
 	__shared__ short order[S::threads];
-	__shared__ int keys[S::threads];
-	__shared__ float marks[256];
-	uint32_t qs = (smem_at(raw) + 1023) & ~1023u, ks = qs + S::q_bytes;
-	uint32_t vs = ks + S::stages * S::k_bytes, bar = smem_at(bars);
+	P at = { (smem_at(raw) + 1023) & ~1023u, smem_at(bars) };
 	/* the same in all of a warp, as the compiler is to know */
 	int group = __shfl_sync(~0u, threadIdx.x / 128, 0), lane = threadIdx.x % 32, warp = threadIdx.x % 128 / 32;
-	auto kfull = [&](int s) { return bar + s * 8; };
-	auto vfull = [&](int s) { return bar + (S::stages + s) * 8; };
-	auto kempty = [&](int s) { return bar + (2 * S::stages + s) * 8; };
-	auto vempty = [&](int s) { return bar + (3 * S::stages + s) * 8; };
-	uint32_t qfull = bar + 4 * S::stages * 8, qempty = qfull + 8;
 	auto units = [&](int b) -> int64_t {
 		return (int64_t)((m.q_to(b) - m.q_from(b)) * S::G + S::rows - 1) / S::rows * HKV;
 	};
-	int64_t total = units_run<S::threads>(batch, units, gridDim.x, gridDim.x).total;
+	/* no copy is on its way yet: so numbers may be there */
+	int64_t total = hopper_begin<S::threads>(order, (int *)raw, m, batch, units);
 
-	hopper_sort<S::threads>(order, keys, m, batch);
-	if (threadIdx.x < 4 * S::stages)
-		bar_init(bar + threadIdx.x * 8, threadIdx.x < 2 * S::stages ? 128 : 256);
-	if (threadIdx.x < 2)
-		bar_init(qfull + threadIdx.x * 8, threadIdx.x ? 256 : 129);
+	at.template init<M>();
+	proxy_fence();
 	__syncthreads();
 	if (group == 0) {
-		registers_give<40>();
-		int c = threadIdx.x % 8, r0 = threadIdx.x / 8, turn = 0;
-		int count = 0;			/* tiles so far */
-		int nth = batch;		/* of the requests, that of the unit; and the units before it */
-		int64_t low = total;
-		/* this thread's part of a tile of rows of `dim`, at[] in the cache, -1 none */
-		auto copy = [&](auto dim, const T *rows, uint32_t tile, int head, const int *at) {
-			constexpr int D = decltype(dim)::value;
-
-			#pragma unroll
-			for (int i = 0; i < S::tile / 16; i++) {
-				int r = r0 + i * 16;
-				const T *from = rows + ((int64_t)max(at[i], 0) * HKV + head) * D + c * 8;
-				uint32_t to = tile + r * 128 + ((c ^ r) & 7) * 16;
-
-				#pragma unroll
-				for (int p = 0; p < D / 64; p++)
-					copy16(to + p * (S::tile * 128), from + p * 64, at[i] >= 0);
-			}
-		};
-
-		for (int64_t u = total - 1 - blockIdx.x; hopper_draw<S::threads>(u, units, order, low, nth, &ticket, tickets);
-		     u = total - 1 - gridDim.x - ticket, turn++) {
-			int b = hopper_nth<S::threads>(order, nth);
-			struct hopper_unit w = hopper_unit_of<S::G>(m, b, (int)((u - low) % HKV),
-				(int)((u - low) / HKV) * S::rows, S::rows, S::tile);
-
-			/* the first keys come before the queries: their place is free earlier */
-			for (int t = 0; t < max(w.tiles, 1); t++) {
-				int s = count % S::stages, phase = count / S::stages & 1;
-				int at[S::tile / 16];
-
-				if (w.tiles > 0) {
-					#pragma unroll
-					for (int i = 0; i < S::tile / 16; i++) {
-						int n = (w.tiles - 1 - t) * S::tile + r0 + i * 16;
-
-						at[i] = n < w.seen ? (int)m.token(b, n) : -1;
-					}
-					bar_wait(kempty(s), phase ^ 1);
-					copy(std::integral_constant<int, DK>(), k, ks + s * S::k_bytes, w.head, at);
-					bar_arrive_copied(kfull(s));
-				}
-				if (t == 0) {
-					bar_wait(qempty, turn & 1 ^ 1);
-					if (threadIdx.x == 0) {
-						told = w;
-						bar_arrive(qfull);
-					}
-					#pragma unroll 1
-					for (int r = r0; r < S::rows; r += 16) {
-						int row = w.first + r;
-						bool there = row < w.q_len * S::G;
-						int64_t from = there ? (int64_t)(w.q_from + row / S::G) * HQ +
-							w.head * S::G + row % S::G : 0;
-
-						#pragma unroll
-						for (int p = 0; p < DK / 64; p++)
-							copy16(qs + p * (S::rows * 128) + r * 128 + ((c ^ r) & 7) * 16,
-							       q + from * DK + p * 64 + c * 8, there);
-					}
-					bar_arrive_copied(qfull);
-				}
-				if (w.tiles > 0) {
-					bar_wait(vempty(s), phase ^ 1);
-					copy(std::integral_constant<int, DV>(), v, vs + s * S::v_bytes, w.head, at);
-					bar_arrive_copied(vfull(s));
-					count++;
-				}
-			}
-			group_sync(COPIERS, 128);
-		}
-		bar_wait(qempty, turn & 1 ^ 1);
-		hopper_end(&told, qfull, tickets);
+		registers_give<56>();
+		prefill_copy<S, DK, DV, HQ, HKV>(q, k, v, m, maps, at, told, ticket, tickets, batch, units, total, order);
 		return;
 	}
-	registers_take<232>();
-	int base = (group - 1) * 64 + warp * 16 + lane / 4;	/* of this thread's two rows */
-	float o[64], s[64], mx[2], l[2], keep[2];
+	registers_take<224>();
+	int half = group - 1, base = half * 64 + warp * 16;	/* the first of this warp's rows */
+	float o[64], s[64], mx[2], l[2], keep[2];		/* of a thread's two rows, base + lane / 4 and 8 more */
 	uint32_t p[32];
-	uint32_t mine_q = qs + (group - 1) * 64 * 128, mark = smem_at(marks) + threadIdx.x * 4 - 512;
-	struct hopper_unit w;
-	int g = 0;		/* tiles before this unit */
-	auto logits = [&](int t) {
-		uint32_t at = ks + (g + t) % S::stages * S::k_bytes;
-
+	uint32_t turned = at.out(half * 4 + warp);
+	struct hopper_unit w = {};
+	int turn = -1;		/* units before this one */
+	int n = -1;		/* tiles before that of p; one more before that of s */
+	auto logits = [&]() {
 		#pragma unroll
 		for (int i = 0; i < DK / 16; i++)
-			wg_qk(s, wg_matrix(mine_q + i / 4 * (S::rows * 128) + i % 4 * 32, 16),
-			      wg_matrix(at + i / 4 * (S::tile * 128) + i % 4 * 32, 16), i > 0, T());
+			wg_qk(s, wg_matrix(at.queries(half, turn) + i / 4 * (S::rows * 128) + i % 4 * 32, 16),
+			      wg_matrix(at.keys(n + 1) + i / 4 * (S::tile * 128) + i % 4 * 32, 16), i > 0, T());
 		wg_commit();
 	};
-	auto values = [&](int t) {
-		uint32_t at = vs + (g + t) % S::stages * S::v_bytes;
-
+	auto values = [&]() {
 		#pragma unroll
 		for (int i = 0; i < S::tile / 16; i++)
-			wg_pv(o, p + i * 4, wg_matrix(at + i * 2048, S::tile * 128), T());
+			wg_pv(o, p + i * 4, wg_matrix(at.values(n) + i * 2048, S::tile * 128), T());
 		wg_commit();
 	};
-	/* weights of the t-th tile from the end in s; what there was so far is to shrink by keep */
+	auto logits_wait = [&]() { bar_wait(at.full_k(n + 1), at.phase(n + 1)); };
+	auto values_wait = [&]() { bar_wait(at.full_v(n), at.phase(n)); };
+	/* the t-th tile from the end of the unit's */
+	auto logits_done = [&](int t) {
+		wg_hold<64>(s);
+		bar_arrive_if(at.empty_k(n + 1), lane == 0);
+		bar_arrive_if(at.empty_q(half, turn), t + 1 == w.tiles);
+	};
+	auto values_done = [&]() {
+		wg_wait<0>();
+		wg_hold<64>(o);
+		bar_arrive_if(at.empty_v(n), lane == 0);
+	};
+	/* its weights in s; what there was so far is to shrink by keep */
 	auto softmax = [&](int t, auto cut) {
 		#pragma unroll
 		for (int h = 0; h < 2; h++) {
-			int limit = min(w.seen, (w.first + base + h * 8) / S::G + w.shift + 1) -
+			int limit = min(w.seen, (w.first + base + lane / 4 + h * 8) / S::G + w.shift + 1) -
 				(w.tiles - 1 - t) * S::tile;
 			float most = wg_row_max<16, decltype(cut)::value>(s, h, limit, mx[h]), sum[4] = {}, by;
 
 			keep[h] = most == mx[h] ? 1 : ex2((mx[h] - most) * scale);
 			by = softmax_base(most * scale);
 			#pragma unroll
-			for (int n = 0; n < 16; n++)
+			for (int i = 0; i < 16; i++)
 				#pragma unroll
 				for (int e = 0; e < 2; e++) {
-					float &x = s[n * 4 + h * 2 + e];
+					float &x = s[i * 4 + h * 2 + e];
 
 					x = ex2(fmaf(x, scale, -by));
-					sum[n % 2 * 2 + e] += x;
+					sum[i % 2 * 2 + e] += x;
 				}
 			l[h] = l[h] * keep[h] + ((sum[0] + sum[1]) + (sum[2] + sum[3]));
 			mx[h] = most;
@@ -215,89 +136,143 @@ hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int b
 				p[i * 4 + j] = pack2<T>(s[i * 8 + j / 2 * 4 + j % 2 * 2],
 							s[i * 8 + j / 2 * 4 + j % 2 * 2 + 1]);
 	};
+	auto row_at = [&](const struct hopper_unit &w, int row) {
+		return (int64_t)(w.q_from + row / S::G) * HQ + w.head * S::G + row % S::G;
+	};
+	/* rows go by way of shared memory: to write pieces of 16 bytes takes 3,000 cycles */
+	auto write = [&](const struct hopper_unit &w, const float *l, const float *mx) {
+		constexpr int rounds = DV * 32 / S::out_bytes, columns = DV / rounds, chunks = columns / 8;
+		constexpr int each = 32 / chunks;	/* rows at a time */
+		int first = w.first + base, rows = w.q_len * S::G, mine = lane / chunks;
+		T *to = out + row_at(w, first + mine) * DV + lane % chunks * 8;
+		/* from this thread's first row to its r-th; where heads are 2^n, it is the same for all threads */
+		auto step = [&](int r) {
+			return 16 % S::G ? (row_at(w, first + mine + r) - row_at(w, first + mine)) * DV :
+				(int64_t)(r / S::G * HQ + r % S::G) * DV;
+		};
+		float inv[2];
+
+		#pragma unroll
+		for (int h = 0; h < 2; h++) {
+			float sum = quad_sum(l[h]);
+			int row = first + lane / 4 + h * 8;
+
+			inv[h] = sum == 0 ? 0 : __fdividef(1, sum);
+			if (lane % 4 == 0 && row < rows)
+				lse[row_at(w, row)] = sum == 0 ? -INFINITY : mx[h] * scale + log2f(sum);
+		}
+		#pragma unroll
+		for (int round = 0; round < rounds; round++) {
+			#pragma unroll
+			for (int i = 0; i < chunks; i += 2) {
+				const float *x = o + (round * chunks + i) * 4;
+
+				stm4(turned + lane % 16 * (columns * 2) + ((i + lane / 16) ^ lane % 8) * 16,
+				     pack2<T>(x[0] * inv[0], x[1] * inv[0]), pack2<T>(x[2] * inv[1], x[3] * inv[1]),
+				     pack2<T>(x[4] * inv[0], x[5] * inv[0]), pack2<T>(x[6] * inv[1], x[7] * inv[1]));
+			}
+			__syncwarp();
+			#pragma unroll
+			for (int r = 0; r < 16; r += each)
+				if (first + r + mine < rows)
+					*(uint4 *)(to + step(r) + round * columns) =
+						load_shared(turned + (r + mine) * (columns * 2) + (lane % chunks ^ (r + mine) % 8) * 16);
+			__syncwarp();
+		}
+	};
+	/* of a unit that sees no keys */
+	auto blank = [&]() {
+		#pragma unroll 1
+		for (int r = w.first + base; r < min(w.first + base + 16, w.q_len * S::G); r++) {
+			((uint2 *)(out + row_at(w, r) * DV))[lane] = uint2{};
+			lse[row_at(w, r)] = -INFINITY;
+		}
+	};
+	/* what comes next and has tiles, or the end */
+	auto next_unit = [&]() {
+		for (;;) {
+			turn++;
+			bar_wait(at.full_q(half, turn), at.phase_q(turn));
+			w = told[at.place(half, turn)];
+			if (w.tiles)
+				break;
+			bar_arrive(at.empty_q(half, turn));
+			blank();
+		}
+		mx[0] = mx[1] = -INFINITY;
+		l[0] = l[1] = 0;
+	};
 	/* no branch between the start of products and their end: ptxas would run them one by one */
 	auto step = [&](int t, auto cut) {
-		bar_wait(kfull((g + t + 1) % S::stages), (g + t + 1) / S::stages & 1);
-		bar_wait(vfull((g + t) % S::stages), (g + t) / S::stages & 1);
+		logits_wait();
+		values_wait();
 		take_turn(group);
 		wg_fence();
-		logits(t + 1);
-		values(t);
+		logits();
+		values();
 		give_turn(3 - group);
 		wg_wait<1>();
-		wg_hold<64>(s);
-		bar_arrive(kempty((g + t + 1) % S::stages));
-		bar_arrive_if(qempty, t + 2 == w.tiles);
-		softmax(t + 1, cut);
+		logits_done(t);
+		softmax(t, cut);
 		/* ptxas does not move a store over the wait: so the sums come before it, beside the products */
-		store_shared(mark, l[0] + l[1]);
-		wg_wait<0>();
-		wg_hold<64>(o);
-		bar_arrive(vempty((g + t) % S::stages));
+		store_shared(turned + lane * 4, l[0] + l[1]);
+		values_done();
+	};
+	auto more = [&](int t, auto cut) {
+		step(t, cut);
+		n++;
 		if (!__all_sync(~0u, keep[0] == 1 && keep[1] == 1))
 			#pragma unroll
 			for (int i = 0; i < 64; i++)
 				o[i] *= keep[i % 4 / 2];
 		pack();
 	};
-
-	if (group == 2)
-		give_turn(1);
-	for (int turn = 0;; turn++, g += w.tiles) {
-		bar_wait(qfull, turn & 1);
-		w = told;
-		if (w.tiles < 0)
-			return;
-		/* so many tiles are seen whole by all rows */
-		int whole = max(0, min(w.seen, w.first / S::G + w.shift + 1)) / S::tile, t = 0;
-
+	/* the first weights of a unit */
+	auto begin = [&]() {
 		#pragma unroll
 		for (int i = 0; i < 64; i++)
 			o[i] = 0;
-		mx[0] = mx[1] = -INFINITY;
-		l[0] = l[1] = 0;
-		if (w.tiles > 0) {
-			bar_wait(kfull(g % S::stages), g / S::stages & 1);
-			wg_fence();
-			logits(0);
-			wg_wait<0>();
-			wg_hold<64>(s);
-			bar_arrive(kempty(g % S::stages));
-			softmax(0, std::true_type());
-			pack();
-		}
-		if (w.tiles < 2)
-			bar_arrive(qempty);
-		for (; t + 1 < w.tiles - whole; t++)
-			step(t, std::true_type());
-		for (; t + 1 < w.tiles; t++)
-			step(t, std::false_type());
-		if (w.tiles > 0) {
-			int last = g + w.tiles - 1;
+		pack();
+		n++;
+	};
 
-			bar_wait(vfull(last % S::stages), last / S::stages & 1);
-			wg_fence();
-			values(w.tiles - 1);
-			wg_wait<0>();
-			wg_hold<64>(o);
-			bar_arrive(vempty(last % S::stages));
-		}
-		#pragma unroll
-		for (int h = 0; h < 2; h++) {
-			int row = w.first + base + h * 8;
-			float sum = quad_sum(l[h]), inv;
-			int64_t at = (int64_t)(w.q_from + row / S::G) * HQ + w.head * S::G + row % S::G;
+	if (group == 2)
+		give_turn(1);
+	next_unit();
+	if (w.tiles < 0)
+		return;
+	logits_wait();
+	wg_fence();
+	logits();
+	wg_wait<0>();
+	logits_done(0);
+	softmax(0, std::true_type());
+	begin();
+	for (;;) {
+		/* so many tiles are seen whole by all rows */
+		int whole = max(0, min(w.seen, w.first / S::G + w.shift + 1)) / S::tile, t = 1;
 
-			inv = sum == 0 ? 0 : 1 / sum;
-			if (row >= w.q_len * S::G)
-				continue;
-			#pragma unroll
-			for (int n = 0; n < DV / 8; n++)
-				*(uint32_t *)(out + at * DV + n * 8 + lane % 4 * 2) =
-					pack2<T>(o[n * 4 + h * 2] * inv, o[n * 4 + h * 2 + 1] * inv);
-			if (lane % 4 == 0)
-				lse[at] = sum == 0 ? -INFINITY : mx[h] * scale + log2f(sum);
+		for (; t < w.tiles - whole; t++)
+			more(t, std::true_type());
+		for (; t < w.tiles; t++)
+			more(t, std::false_type());
+
+		struct hopper_unit was = w;
+		float was_l[2] = { l[0], l[1] }, was_mx[2] = { mx[0], mx[1] };
+
+		next_unit();
+		if (w.tiles > 0)
+			step(0, std::true_type());
+		else {
+			values_wait();
+			wg_fence();
+			values();
+			values_done();
 		}
+		write(was, was_l, was_mx);
+		if (w.tiles < 0)
+			return;
+		begin();
 	}
 #endif
 }
@@ -308,25 +283,35 @@ extern "C" size_t onboard_workspace(const struct ob_arg *)
 	return 2 * sizeof(unsigned);
 }
 
-/* wgmma where there is, and where it pays; else prefill(). */
+/*
+ * wgmma where there is, and where it pays; else prefill(). kv_pages, kv_rows: of k and v, and of each page; ragged
+ * rows are one page.
+ */
 template <typename T, int DK, int DV, int HQ, int HKV, typename M>
-static int prefill_best(const T *q, const T *k, const T *v, T *out, float *lse, M m, int batch,
-			int64_t total_q, double sm_scale, void *workspace, cudaStream_t stream)
+static int prefill_best(const T *q, const T *k, const T *v, T *out, float *lse, M m, int batch, int64_t total_q,
+			int64_t kv_pages, int64_t kv_rows, double sm_scale, void *workspace, cudaStream_t stream)
 {
 	using S = hopper_shape<T, DK, DV, HQ, HKV>;
 
 	if constexpr (S::fits) {
 		static int able = -1;
+		prefill_boxes maps = {};
 		auto kernel = hopper_kernel<T, DK, DV, HQ, HKV, M>;
 		int64_t blocks = ((total_q * S::G + S::rows - 1) / S::rows + batch) * HKV;
+		bool mapped = true;
 
 		if (able < 0)
 			able = hopper_able((const void *)kernel, S::smem);
-		if (able && sm_scale > 0) {
+		if constexpr (M::box > 0)
+			mapped = able && tile_map(&maps.k, k, kv_pages, kv_rows, HKV, DK, 1, M::box) &&
+				tile_map(&maps.v, v, kv_pages, kv_rows, HKV, DV, 1, M::box);
+		if constexpr (boxed_queries<S, M>)
+			mapped = mapped && tile_map(&maps.q, q, 1, total_q, HQ, DK, S::G, 64 / S::G);
+		if (able && mapped && sm_scale > 0) {
 			if (total_q)
 				kernel<<<(unsigned)std::min<int64_t>(blocks, sm_count()), S::threads, S::smem, stream>>>(
 						q, k, v, out, lse, m, batch, (float)(sm_scale * 1.4426950408889634),
-						(unsigned *)workspace);
+						(unsigned *)workspace, maps);
 			return cudaGetLastError();
 		}
 	}

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "ptx.cuh"
+#include "tile_map.cuh"
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
@@ -23,6 +24,21 @@ template <int N> static __device__ __forceinline__ void registers_give(void)
 template <int N> static __device__ __forceinline__ void registers_take(void)
 {
 	asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" :: "n"(N));
+}
+
+/* Arrives at a barrier, which is to wait for so many bytes of tile_copy() too. */
+static __device__ __forceinline__ void bar_expect(uint32_t bar, int bytes)
+{
+	asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" :: "r"(bar), "r"(bytes) : "memory");
+}
+
+/* One box of a tile_map(), from its first column, head, row and page on. */
+static __device__ __forceinline__ void tile_copy(uint32_t to, const CUtensorMap &map, int column, int head, int row,
+						 int page, uint32_t bar)
+{
+	asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], "
+		     "[%1, {%2,%3,%4,%5}], [%6];" :: "r"(to), "l"(&map), "r"(column), "r"(head), "r"(row), "r"(page),
+		     "r"(bar) : "memory");
 }
 
 static __device__ __forceinline__ void store_shared(uint32_t at, uint32_t v)
@@ -159,6 +175,27 @@ static __device__ __forceinline__ void wg_narrow(float *d, uint64_t a, uint64_t 
 			     "wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 "
 			     "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15}, %16, %17, p, 1, 1, %19, 0;\n}"
 			     : WG_D16(d, 0) : "l"(a), "l"(b), "r"(add), "n"(ROWS));
+}
+
+static __device__ __forceinline__ void store_shared(uint32_t at, uint4 v)
+{
+	asm volatile("st.shared.v4.b32 [%0], {%1,%2,%3,%4};" :: "r"(at), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w) : "memory");
+}
+
+static __device__ __forceinline__ uint4 load_shared(uint32_t at)
+{
+	uint4 v;
+
+	asm volatile("ld.shared.v4.b32 {%0,%1,%2,%3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "r"(at) :
+		     "memory");
+	return v;
+}
+
+/* Four 8 x 8 matrices as mma has them; a lane has the address of a row. */
+static __device__ __forceinline__ void stm4(uint32_t at, uint32_t a, uint32_t b, uint32_t c, uint32_t d)
+{
+	asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1,%2,%3,%4};" :: "r"(at), "r"(a), "r"(b), "r"(c),
+		     "r"(d) : "memory");
 }
 
 /* Two 8 x 8 matrices, transposed; a lane of the first 16 has the address of a row. */

@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include <cuda.h>
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda_fp8.h>
@@ -39,6 +40,8 @@
 #define __forceinline__ inline
 #define __noinline__
 #define __launch_bounds__(...)
+#undef __grid_constant__
+#define __grid_constant__
 #ifdef HOST_SM90		/* a GPU of sm_90a, host_sm90.h */
 #define __CUDA_ARCH__ 900
 #define __CUDA_ARCH_FEAT_SM90_ALL
@@ -407,6 +410,7 @@ static inline void ldm4t(uint32_t r[4], uint32_t at)
 			memcpy((char *)&r[m] + i * 2, smem_of(rows.of(m * 8 + l % 4 * 2 + i)) + l / 4 * 2, 2);
 }
 
+static inline float __fdividef(float x, float y) { return x / y; }
 static inline float ex2(float x) { return exp2f(x); }
 
 static inline uint32_t transposed(uint32_t x)

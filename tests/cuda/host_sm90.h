@@ -7,6 +7,26 @@
 
 #include "host.h"
 
+/* kernels/parts/tile_map.cuh: boxes are there as soon as they are asked for. */
+namespace host {
+
+struct tiles {
+	const char *base;
+	int64_t pages, rows;
+	int heads, dim, box_heads, box_rows;
+};
+
+}
+
+static inline bool tile_map(CUtensorMap *map, const void *base, int64_t pages, int64_t rows, int heads, int dim,
+			    int box_heads, int box_rows)
+{
+	host::tiles t = { (const char *)base, pages, rows, heads, dim, box_heads, box_rows };
+
+	memcpy(map, &t, sizeof t);
+	return rows > 0 && pages > 0;
+}
+
 #ifdef HOST_SM90
 
 namespace host {
@@ -118,6 +138,44 @@ template <int N, int ROWS> static inline void wg_narrow(float *d, uint64_t a, ui
 }
 
 /* Row j of a matrix that is stored has its elements from lanes j / 2, of all eight rows in the registers. */
+static inline uint4 load_shared(uint32_t at)
+{
+	uint4 v;
+
+	memcpy(&v, smem_of(at), sizeof v);
+	return v;
+}
+
+static inline void stm4(uint32_t at, uint32_t a, uint32_t b, uint32_t c, uint32_t d)
+{
+	struct piece { uint32_t v[4]; } mine = { { a, b, c, d } };
+	host::together<piece> all(mine);
+	int l = host::lane();
+
+	for (int i = 0; i < 4; i++)
+		memcpy(smem_of(at) + i * 4, all.of(l % 8 * 4 + i).v + l / 8, 4);
+	__syncwarp();
+}
+
+static inline void bar_expect(uint32_t bar, int) { bar_arrive(bar); }
+
+static inline void tile_copy(uint32_t to, const CUtensorMap &map, int column, int head, int row, int page, uint32_t)
+{
+	host::tiles t;
+
+	memcpy(&t, &map, sizeof t);
+	for (int r = 0; r < t.box_rows * t.box_heads; r++)
+		for (int c = 0; c < 64; c++) {
+			int64_t y = row + r / t.box_heads, h = head + r % t.box_heads, x = column + c;
+			char *place = smem_of((to + r * 128 + c * 2) ^ ((to + r * 128) >> 3 & 0x70));
+			bool there = x < t.dim && h < t.heads && y < t.rows && page < t.pages;
+
+			memset(place, 0, 2);
+			if (there)
+				memcpy(place, t.base + (((page * t.rows + y) * t.heads + h) * t.dim + x) * 2, 2);
+		}
+}
+
 static inline void stm2t(uint32_t at, uint32_t a, uint32_t b)
 {
 	struct piece { uint32_t v[2]; } mine = { { a, b } };

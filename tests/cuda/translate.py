@@ -68,7 +68,8 @@ def main(source, target):
     target.mkdir(parents=True, exist_ok=True)
     for f in Path(source).iterdir():
         if f.suffix in (".cu", ".cuh", ".h"):
-            ours = {"ptx.cuh": '#include "host.h"\n', "ptx_sm90.cuh": '#include "host_sm90.h"\n'}
+            ours = {"ptx.cuh": '#include "host.h"\n', "ptx_sm90.cuh": '#include "host_sm90.h"\n',
+                    "tile_map.cuh": '#include "host_sm90.h"\n'}
             text = ours.get(f.name) or translate(f.read_text())
             (target / f.name.replace("kernel.cu", "kernel.cpp")).write_text(text)
 
