@@ -14,6 +14,8 @@
 
 #include "cuda.cuh"
 
+#include <algorithm>
+
 struct moe_shape {
 	static constexpr int H = AX_hidden_size, I = AX_intermediate_size;
 	static constexpr int E = AX_num_local_experts;
@@ -30,40 +32,54 @@ struct moe_args {
 	/* scratch */
 	int *expert, *slot;		/* [tokens * TOP]: local expert or -1; then token list */
 	float *weight;			/* [tokens * TOP] */
-	int *count, *offset, *cursor;	/* [E], [E + 1], [E] */
-	int *tile_expert, *tile_first, *ntiles;
+	int *count, *cursor;		/* [E] */
+	int *tile_expert, *tile_first, *tile_end, *ntiles;	/* and its part of the list */
 	float *listed;			/* weight of a list entry */
 	ob_float16 *mid;		/* [tokens * TOP][I], each 64 with a power of two */
 	float *mids;			/* [tokens * TOP][I / 64] */
 	float *sum;			/* [tokens][H] */
 };
 
-static __global__ void moe_list(moe_args a, int bm)
+/* The tokens of each expert are a list's run, and in tiles of `bm`. */
+static __global__ void __launch_bounds__(256) moe_list(moe_args a, int bm)
 {
-	__shared__ int at[moe_shape::E + 1];
+	__shared__ int warps[2][8];
+	int lane = threadIdx.x % 32, warp = threadIdx.x / 32, total[2] = {};	/* tokens, tiles */
 
-	for (int e = threadIdx.x; e < moe_shape::E; e += blockDim.x)
-		at[e + 1] = a.count[e];
-	__syncthreads();
-	if (threadIdx.x == 0) {
-		int tiles = 0;
+	for (int base = 0; base < moe_shape::E; base += 256) {
+		int e = base + threadIdx.x, n[2] = { e < moe_shape::E ? a.count[e] : 0 }, at[2];
 
-		at[0] = 0;
-		for (int e = 0; e < moe_shape::E; e++) {
-			for (int m = 0; m < at[e + 1]; m += bm) {
-				a.tile_expert[tiles] = e;
-				a.tile_first[tiles++] = at[e] + m;
+		n[1] = (n[0] + bm - 1) / bm;
+		for (int i = 0; i < 2; i++) {
+			at[i] = n[i];
+			for (int o = 1; o < 32; o *= 2) {
+				int v = __shfl_up_sync(~0u, at[i], o);
+
+				at[i] += lane >= o ? v : 0;
 			}
-			at[e + 1] += at[e];
+			if (lane == 31)
+				warps[i][warp] = at[i];
 		}
-		*a.ntiles = tiles;
+		__syncthreads();
+		for (int i = 0; i < 2; i++) {
+			at[i] += total[i] - n[i];
+			for (int w = 0; w < 8; w++) {
+				at[i] += w < warp ? warps[i][w] : 0;
+				total[i] += warps[i][w];
+			}
+		}
+		__syncthreads();
+		if (e >= moe_shape::E)
+			continue;
+		a.cursor[e] = at[0];
+		for (int i = 0; i < n[1]; i++) {
+			a.tile_expert[at[1] + i] = e;
+			a.tile_first[at[1] + i] = at[0] + i * bm;
+			a.tile_end[at[1] + i] = at[0] + min(n[0], (i + 1) * bm);
+		}
 	}
-	__syncthreads();
-	for (int e = threadIdx.x; e <= moe_shape::E; e += blockDim.x) {
-		a.offset[e] = at[e];
-		if (e < moe_shape::E)
-			a.cursor[e] = at[e];
-	}
+	if (threadIdx.x == 0)
+		*a.ntiles = total[1];
 }
 
 static __global__ void moe_scatter(moe_args a)
@@ -96,6 +112,8 @@ static __device__ __forceinline__ int moe_place(int k)
 	return k / 4 % 4 * 16 + k / 2 % 2 * 8 + k / 16 * 2 + k % 2;
 }
 
+#include "moe_sm90.cuh"
+
 /*
  * FIRST: mid = silu(x W_up) (x W_gate), columns of both halves in one tile (64 each).
  * Else: sum += weight * (mid W2).
@@ -115,7 +133,7 @@ static __global__ void __launch_bounds__(128) moe_gemm(moe_args a)
 	if (tile >= *a.ntiles)
 		return;
 	int e = a.tile_expert[tile], first = a.tile_first[tile];
-	int m = min(BM, a.offset[e + 1] - first);
+	int m = a.tile_end[tile] - first;
 	for (int i = threadIdx.x; i < BM; i += 128)
 		rows[i] = i < m ? FIRST ? a.slot[first + i] : first + i : -1;
 	__syncthreads();
@@ -312,15 +330,20 @@ static __global__ void __launch_bounds__(128) moe_gemm(moe_args a)
 	}
 }
 
-static __global__ void moe_finish(const float4 *sum, uint2 *out, int64_t n)
+static __global__ void moe_finish(moe_args a, int64_t n)
 {
 	int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
+	float4 v = {};
+	bool any = false;	/* of the experts that the token goes to, if not all are here */
 
-	if (i < n) {
-		float4 v = sum[i];
-
-		out[i] = make_uint2(pack2<ob_bfloat16>(v.x, v.y), pack2<ob_bfloat16>(v.z, v.w));
-	}
+	if (i >= n)
+		return;
+	#pragma unroll
+	for (int k = 0; k < moe_shape::TOP; k++)
+		any |= a.expert[i / (moe_shape::H / 4) * moe_shape::TOP + k] >= 0;
+	if (any)
+		v = ((const float4 *)a.sum)[i];
+	((uint2 *)a.out)[i] = make_uint2(pack2<ob_bfloat16>(v.x, v.y), pack2<ob_bfloat16>(v.z, v.w));
 }
 
 /* Scratch memory in pieces of whole 256 bytes; with base NULL only the sum. */
@@ -339,10 +362,10 @@ static size_t moe_layout(moe_args *a, char *base)
 	take(&a->slot, n);
 	take(&a->weight, n);
 	take(&a->listed, n);
-	take(&a->offset, moe_shape::E + 1);
 	take(&a->cursor, moe_shape::E);
 	take(&a->tile_expert, (size_t)a->tiles);
 	take(&a->tile_first, (size_t)a->tiles);
+	take(&a->tile_end, (size_t)a->tiles);
 	take(&a->ntiles, 1);
 	take(&a->mid, n * moe_shape::I);
 	take(&a->mids, n * (moe_shape::I / 64));
@@ -379,7 +402,13 @@ static moe_args moe_begin(const struct ob_arg *arg, void *workspace, cudaStream_
 	return a;
 }
 
-template <int BM> static int moe_products(const moe_args &a, cudaStream_t stream)
+static void moe_lists(const moe_args &a, int bm, cudaStream_t stream)
+{
+	moe_list<<<1, 256, 0, stream>>>(a, bm);
+	moe_scatter<<<(a.tokens * moe_shape::TOP + 255) / 256, 256, 0, stream>>>(a);
+}
+
+template <int BM> static void moe_products(const moe_args &a, cudaStream_t stream)
 {
 	using S = moe_shape;
 	constexpr int one = S::stages * (BM * 128 + S::BN * 128), two = S::stages * (BM * 256 + S::BN * 128);
@@ -393,11 +422,31 @@ template <int BM> static int moe_products(const moe_args &a, cudaStream_t stream
 		cudaFuncSetAttribute(moe_gemm<BM, false>, cudaFuncAttributeMaxDynamicSharedMemorySize, two);
 	}
 	ready = 1;
-	moe_list<<<1, 256, 0, stream>>>(a, BM);
-	moe_scatter<<<(a.tokens * S::TOP + 255) / 256, 256, 0, stream>>>(a);
+	moe_lists(a, BM, stream);
 	moe_gemm<BM, true><<<dim3(S::I / 64, tiles), 128, smem1, stream>>>(a);
 	moe_gemm<BM, false><<<dim3(S::H / S::BN, tiles), 128, two, stream>>>(a);
-	return cudaGetLastError();
+}
+
+/* By wgmma; false: there is none here. */
+static bool moe_products_hopper(const moe_args &a, cudaStream_t stream)
+{
+	using S = moe_shape;
+	using P = moe_hopper;
+	static int able = -1;
+	moe_boxes maps = {};
+	int64_t tiles = (int64_t)a.tokens * S::TOP / P::rows + S::E;
+
+	if (able < 0)
+		able = hopper_able((const void *)moe_first, P::smem) && hopper_able((const void *)moe_second, P::smem2);
+	/* bytes of weights as half as many numbers of 16 bits */
+	if (!able || !tile_map(&maps.w1, a.w1, 1, (int64_t)S::E * 2 * S::I, 1, S::H / 2, 1, 64) ||
+	    !tile_map(&maps.w2, a.w2, 1, (int64_t)S::E * S::H, 1, S::I / 2, 1, 128) ||
+	    !tile_map(&maps.mid, a.mid, 1, (int64_t)a.tokens * S::TOP, 1, S::I, 1, P::rows))
+		return false;
+	moe_lists(a, P::rows, stream);
+	moe_first<<<(unsigned)std::min<int64_t>(tiles * (S::I / 64), sm_count()), P::threads, P::smem, stream>>>(a, maps);
+	moe_second<<<(unsigned)std::min<int64_t>(tiles * (S::H / 128), sm_count()), P::threads, P::smem2, stream>>>(a, maps);
+	return true;
 }
 
 /* After a.expert, a.weight and a.count are set. */
@@ -405,11 +454,13 @@ static int moe_experts(const moe_args &a, cudaStream_t stream)
 {
 	using S = moe_shape;
 	int64_t each = (int64_t)a.tokens * S::TOP / S::E, n = (int64_t)a.tokens * S::H / 4;
-	int e = each <= 16 ? moe_products<16>(a, stream) : moe_products<64>(a, stream);
 
-	moe_finish<<<(unsigned)((n + 255) / 256), 256, 0, stream>>>((const float4 *)a.sum,
-			(uint2 *)a.out, n);
-	return e ? e : cudaGetLastError();
+	if (each <= 16)
+		moe_products<16>(a, stream);
+	else if (each < 48 || !moe_products_hopper(a, stream))
+		moe_products<64>(a, stream);
+	moe_finish<<<(unsigned)((n + 255) / 256), 256, 0, stream>>>(a, n);
+	return cudaGetLastError();
 }
 
 /*

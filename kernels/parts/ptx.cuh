@@ -26,6 +26,11 @@ static __device__ __forceinline__ void prefetch(const void *p)
 	asm volatile("prefetch.global.L2 [%0];" :: "l"(p));
 }
 
+static __device__ __forceinline__ void copy8(uint32_t to, const void *from)
+{
+	asm volatile("cp.async.ca.shared.global [%0], [%1], 8;" :: "r"(to), "l"(from) : "memory");
+}
+
 static __device__ __forceinline__ void copy_commit(void)
 {
 	asm volatile("cp.async.commit_group;" ::: "memory");

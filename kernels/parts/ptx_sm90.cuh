@@ -41,6 +41,23 @@ static __device__ __forceinline__ void tile_copy(uint32_t to, const CUtensorMap 
 		     "r"(bar) : "memory");
 }
 
+/* Adds so many bytes of float32, whole 16s of them, to memory; they are to stay until rows_wait() of the same thread. */
+static __device__ __forceinline__ void row_add(float *to, uint32_t from, int bytes)
+{
+	asm volatile("cp.reduce.async.bulk.global.shared::cta.bulk_group.add.f32 [%0], [%1], %2;" :: "l"(to), "r"(from),
+		     "r"(bytes) : "memory");
+}
+
+static __device__ __forceinline__ void rows_commit(void)
+{
+	asm volatile("cp.async.bulk.commit_group;" ::: "memory");
+}
+
+static __device__ __forceinline__ void rows_wait(void)
+{
+	asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory");
+}
+
 static __device__ __forceinline__ void store_shared(uint32_t at, uint32_t v)
 {
 	asm volatile("st.shared.b32 [%0], %1;" :: "r"(at), "r"(v) : "memory");
@@ -109,6 +126,22 @@ static __device__ __forceinline__ void wg_pv(float *d, const uint32_t *a, uint64
 static __device__ __forceinline__ void wg_pv(float *d, const uint32_t *a, uint64_t b, __half)
 {
 	WG_PV("f16");
+}
+
+/* d[64][128] = or += a b of float8 (e4m3), 32 along K, both in shared memory, columns along K. */
+static __device__ __forceinline__ void wg_e4m3(float *d, uint64_t a, uint64_t b, int add)
+{
+	asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %66, 0;\n"
+		     "wgmma.mma_async.sync.aligned.m64n128k32.f32.e4m3.e4m3 " WG_REGS ", %64, %65, p, 1, 1;\n}" :
+		     WG_D64(d) : "l"(a), "l"(b), "r"(add));
+}
+
+/* d[64][128] = or += a b of fp16, a in registers, columns of b along K. */
+static __device__ __forceinline__ void wg_f16(float *d, const uint32_t *a, uint64_t b, int add)
+{
+	asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %69, 0;\n"
+		     "wgmma.mma_async.sync.aligned.m64n128k16.f32.f16.f16 " WG_REGS ", {%64,%65,%66,%67}, %68, p, 1, 1, 0;\n}" :
+		     WG_D64(d) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));
 }
 
 #define WG_D128(d) WG_D64(d), WG_D16(d, 64), WG_D16(d, 80), WG_D16(d, 96), WG_D16(d, 112)

@@ -332,6 +332,7 @@ static inline void copy16(uint32_t to, const void *from, bool there)
 		memset(smem_of(to), 0, 16);
 }
 
+static inline void copy8(uint32_t to, const void *from) { memcpy(smem_of(to), from, 8); }
 static inline void prefetch(const void *) { }
 static inline void copy_commit(void) { }
 template <int N> static inline void copy_wait(void) { }

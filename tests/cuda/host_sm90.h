@@ -115,6 +115,43 @@ static inline void latent_qk(float *d, uint64_t a, uint64_t b, int add)
 	host::multiply<__nv_bfloat16, 64>(d, a, false, b, false, add);
 }
 
+static inline void wg_e4m3(float *d, uint64_t a, uint64_t b, int add)
+{
+	int row = (int)(host::gpu.now % 128 / 32) * 16 + host::lane() / 4;
+	auto number = [](uint64_t matrix, int at, int k) {
+		uint32_t from = ((uint32_t)(matrix & 0x3fff) << 4) + at / 8 * ((uint32_t)(matrix >> 32 & 0x3fff) << 4) + at % 8 * 128 + k;
+		__nv_fp8_e4m3 v;
+
+		memcpy(&v, smem_of(from ^ (from >> 3 & 0x70)), 1);
+		return (float)v;
+	};
+
+	for (int n = 0; n < 16; n++)
+		for (int e = 0; e < 4; e++) {
+			float sum = add ? d[n * 4 + e] : 0;
+
+			for (int k = 0; k < 32; k++)
+				sum += number(a, row + e / 2 * 8, k) * number(b, n * 8 + host::lane() % 4 * 2 + e % 2, k);
+			d[n * 4 + e] = sum;
+		}
+}
+
+static inline void wg_f16(float *d, const uint32_t *a, uint64_t b, int add)
+{
+	for (int i = 0; i < 64 && !add; i++)
+		d[i] = 0;
+	host::multiply<__half, 128>(d, a, b, false);
+}
+
+static inline void row_add(float *to, uint32_t from, int bytes)
+{
+	for (int i = 0; i < bytes / 4; i++)
+		to[i] += ((float *)smem_of(from))[i];
+}
+
+static inline void rows_commit(void) { }
+static inline void rows_wait(void) { }
+
 static inline void wg_columns(float *d, const uint32_t *a, uint64_t b, int add)
 {
 	for (int i = 0; i < 32 && !add; i++)
