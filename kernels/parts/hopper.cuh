@@ -28,6 +28,9 @@ struct hopper_unit {
 	int tiles;	/* of keys; -1: there are no more units */
 };
 
+/* Rows of a small page that are a box where they lie together. */
+enum { TOGETHER = 16 };
+
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
 /* Rows from `first` on, `most` of them and G of a token, see tiles of so many keys. */
@@ -134,6 +137,18 @@ static __device__ __forceinline__ void hopper_done(unsigned *tickets)
 	copy_wait<0>();
 	if (threadIdx.x == 0 && atomicAdd(tickets + 1, 1u) == gridDim.x - 1)
 		tickets[0] = tickets[1] = 0;
+}
+
+/*
+ * Rows of a cache that lie anywhere, one a lane, -1: none. Mostly they were given out one after another: whether those of this
+ * lane's half of the warp were, so that they are one box.
+ */
+static __device__ __forceinline__ bool hopper_together(int row)
+{
+	int lane = threadIdx.x % 32, first = __shfl_sync(~0u, row, lane & TOGETHER);
+	unsigned yes = __ballot_sync(~0u, row >= 0 && row == first + lane % TOGETHER);
+
+	return (yes >> (lane & TOGETHER) & 0xffff) == 0xffff;
 }
 
 /*

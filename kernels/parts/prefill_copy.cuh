@@ -4,7 +4,8 @@
  *
  * Where rows of a request lie together (ragged ones, or pages of 8 tokens and more) they are boxes that the copying
  * engine (TMA) fetches, at one thread's word. It fetches what is beyond the end of a request as well, and that may be anything:
- * such keys are masked, but such values are replaced by zeros. Else each thread copies 16 bytes at a time (cp.async).
+ * such keys are masked, but such values are replaced by zeros. In smaller pages 16 rows are a box where they happen to lie together,
+ * as most do; else each thread copies 16 bytes at a time (cp.async).
  *
  * Tiles lie in panels of 64 columns (128 bytes a row) in the 128-byte swizzle: chunk c of row r is at c ^ (r % 8).
  */
@@ -26,13 +27,16 @@ template <typename T, int DK, int DV, int HQ, int HKV> struct hopper_shape {
 	static constexpr bool fits = smem <= most && DV == 128 && sizeof(T) == 2;
 };
 
-/* For tile_copy(); read if the map of requests has boxes. */
+/* For tile_copy(); of q if queries are boxes. */
 struct prefill_boxes {
 	CUtensorMap q, k, v;
 };
 
 /* Whether queries come as boxes: rows are heads of tokens, and a warpgroup has whole tokens. */
-template <typename S, typename M> static constexpr bool boxed_queries = M::box && 64 % S::G == 0;
+template <typename S> static constexpr bool boxed_queries = 64 % S::G == 0;
+
+/* Rows of a box of keys or values. */
+template <typename M> static constexpr int box_rows = M::box ? M::box : TOGETHER;
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
@@ -77,7 +81,7 @@ template <typename S> struct prefill_places {
 
 		if (i < BARRIERS)
 			bar_init(at(i), i < EMPTY_K ? M::box ? 1 : 128 : i < FULL_Q ? 8 : i < EMPTY_Q ?
-				 boxed_queries<S, M> ? 1 : 129 : i < CUT ? 128 : 1);
+				 boxed_queries<S> ? 1 : 129 : i < CUT ? 128 : 1);
 	}
 };
 
@@ -90,37 +94,29 @@ static __device__ __forceinline__ void prefill_copy(const T *q, const T *k, cons
 	const prefill_places<S> &to, struct hopper_unit *told, unsigned (&ticket)[2], unsigned *tickets, int batch, F units,
 	int64_t total, const short *order)
 {
-	constexpr bool early = boxed_queries<S, M> && S::places > 1;
-	constexpr int box = M::box ? M::box : S::tile;
+	constexpr bool early = boxed_queries<S> && S::places > 1;
+	constexpr int box = box_rows<M>;
 	struct part { int b, head, seen, tile; } now, before = { 0, 0, 0, -1 };
-	int c = threadIdx.x % 8, r0 = threadIdx.x / 8, unit = 0, n = 0;	/* units and tiles so far */
+	int c = threadIdx.x % 8, r0 = threadIdx.x / 8, lane = threadIdx.x % 32;
+	int unit = 0, n = 0;		/* units and tiles so far */
 	int cuts = 0;			/* of them, those that the end of a request cuts */
 	int nth = batch;		/* of the requests, that of the unit; and the units before it */
 	int64_t low = total;
 	unsigned drawn = 0;
-	/* of a tile, the row and page of this thread's box; or the rows that this thread has 16 bytes of, -1: none */
-	int at[S::tile / 16];
-	auto find = [&](const part &x, int *at) {
-		if constexpr (M::box > 0) {
-			int first = x.tile * S::tile + threadIdx.x * box;
+	/* of a tile, the row and page of this thread's box; or the row threadIdx.x, -1: none */
+	auto find = [&](const part &x) -> int2 {
+		constexpr int each = M::box ? box : 1;
+		int first = x.tile * S::tile + threadIdx.x * each;
+		bool there = x.tile >= 0 && threadIdx.x < S::tile / each && first < x.seen;
 
-			if (x.tile >= 0 && threadIdx.x < S::tile / box && first < x.seen) {
-				int2 y = m.box_at(x.b, first);
-
-				at[0] = y.x;
-				at[1] = y.y;
-			}
-		} else {
-			#pragma unroll
-			for (int i = 0; i < S::tile / 16; i++) {
-				int n = x.tile * S::tile + r0 + i * 16;
-
-				at[i] = x.tile >= 0 && n < x.seen ? (int)m.token(x.b, n) : -1;
-			}
-		}
+		if constexpr (M::box > 0)
+			return there ? m.box_at(x.b, first) : int2{};
+		else
+			return { there ? (int)m.token(x.b, first) : -1, 0 };
 	};
+	int2 at;
 	auto copy = [&](const part &x, auto dim, const T *rows, const CUtensorMap &map, uint32_t tile, uint32_t full,
-			const int *at, bool cut) {
+			int2 at, bool cut) {
 		constexpr int D = decltype(dim)::value;
 
 		if constexpr (M::box > 0) {
@@ -133,7 +129,7 @@ static __device__ __forceinline__ void prefill_copy(const T *q, const T *k, cons
 				#pragma unroll
 				for (int p = 0; p < D / 64; p++)
 					tile_copy(tile + p * (S::tile * 128) + threadIdx.x * (box * 128), map, p * 64, x.head,
-						  at[0], at[1], bar);
+						  at.x, at.y, bar);
 			if (bar == full)
 				return;
 			bar_wait(bar, cuts++ & 1);
@@ -147,25 +143,38 @@ static __device__ __forceinline__ void prefill_copy(const T *q, const T *k, cons
 			if (threadIdx.x == 0)
 				bar_arrive(full);
 		} else {
-			#pragma unroll
-			for (int i = 0; i < S::tile / 16; i++) {
-				int r = r0 + i * 16;
-				const T *from = rows + ((int64_t)max(at[i], 0) * HKV + x.head) * D + c * 8;
+			bool together = hopper_together(at.x);
+			unsigned boxes = __ballot_sync(~0u, together);
 
+			if (together && lane % TOGETHER == 0) {
+				bar_expect_more(full, TOGETHER * D * 2);
 				#pragma unroll
 				for (int p = 0; p < D / 64; p++)
-					copy16(tile + p * (S::tile * 128) + r * 128 + ((c ^ r) & 7) * 16, from + p * 64, at[i] >= 0);
+					tile_copy(tile + p * (S::tile * 128) + threadIdx.x * 128, map, p * 64, x.head, at.x, 0, full);
+			}
+			#pragma unroll
+			for (int half = 0; half < 32; half += TOGETHER) {
+				if (boxes >> half & 1)
+					continue;
+				#pragma unroll
+				for (int i = half; i < half + TOGETHER; i += 4) {
+					int r = threadIdx.x / 32 * 32 + i + lane / 8, row = __shfl_sync(~0u, at.x, i + lane / 8);
+					const T *from = rows + ((int64_t)max(row, 0) * HKV + x.head) * D + c * 8;
+
+					#pragma unroll
+					for (int p = 0; p < D / 64; p++)
+						copy16(tile + p * (S::tile * 128) + r * 128 + ((c ^ r) & 7) * 16, from + p * 64, row >= 0);
+				}
 			}
 			bar_arrive_copied(full);
 		}
 	};
 	/* of the tile before: its keys are waited for first, and their places are free earlier */
 	auto values = [&]() {
-		int at[S::tile / 16];
-
 		if (before.tile < 0)
 			return;
-		find(before, at);
+		int2 at = find(before);
+
 		bar_wait(to.empty_v(n - 1), to.phase(n - 1) ^ 1);
 		copy(before, std::integral_constant<int, DV>(), v, maps.v, to.values(n - 1), to.full_v(n - 1), at, true);
 	};
@@ -176,7 +185,7 @@ static __device__ __forceinline__ void prefill_copy(const T *q, const T *k, cons
 		bar_wait(to.empty_q(half, unit), to.phase_q(unit) ^ 1);
 		if (threadIdx.x == 0)
 			told[to.place(half, unit)] = w;
-		if constexpr (boxed_queries<S, M>) {
+		if constexpr (boxed_queries<S>) {
 			if (threadIdx.x == 0) {
 				bar_expect(full, 64 * DK * 2);
 				#pragma unroll
@@ -208,7 +217,7 @@ static __device__ __forceinline__ void prefill_copy(const T *q, const T *k, cons
 							    S::rows, S::tile);
 
 		now = { b, w.head, w.seen, w.tiles - 1 };
-		find(now, at);
+		at = find(now);
 		for (int t = 0; t < max(w.tiles, 1); t++) {
 			if (now.tile >= 0) {
 				bar_wait(to.empty_k(n), to.phase(n) ^ 1);
@@ -223,7 +232,7 @@ static __device__ __forceinline__ void prefill_copy(const T *q, const T *k, cons
 				before = now;
 				n++;
 				now.tile--;
-				find(now, at);
+				at = find(now);
 			}
 			/* what takes long, or waits for the unit before, is not to keep its last values waiting */
 			if (t == 0 && !early) {
@@ -237,7 +246,7 @@ static __device__ __forceinline__ void prefill_copy(const T *q, const T *k, cons
 	values();
 	for (int half = 0; half < 2; half++) {
 		bar_wait(to.empty_q(half, unit), to.phase_q(unit) ^ 1);
-		hopper_end(told + to.place(half, unit), to.full_q(half, unit), !boxed_queries<S, M>);
+		hopper_end(told + to.place(half, unit), to.full_q(half, unit), !boxed_queries<S>);
 	}
 	hopper_done(tickets);
 }

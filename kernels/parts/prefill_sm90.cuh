@@ -298,20 +298,19 @@ static int prefill_best(const T *q, const T *k, const T *v, T *out, float *lse, 
 		prefill_boxes maps = {};
 		auto kernel = hopper_kernel<T, DK, DV, HQ, HKV, M>;
 		int64_t blocks = ((total_q * S::G + S::rows - 1) / S::rows + batch) * HKV;
-		bool mapped = true;
-
 		if (able < 0)
 			able = hopper_able((const void *)kernel, S::smem);
-		if constexpr (M::box > 0)
-			mapped = able && tile_map(&maps.k, k, kv_pages, kv_rows, HKV, DK, 1, M::box) &&
-				tile_map(&maps.v, v, kv_pages, kv_rows, HKV, DV, 1, M::box);
-		if constexpr (boxed_queries<S, M>)
-			mapped = mapped && tile_map(&maps.q, q, 1, total_q, HQ, DK, S::G, 64 / S::G);
-		if (able && mapped && sm_scale > 0) {
-			if (total_q)
-				kernel<<<(unsigned)std::min<int64_t>(blocks, sm_count()), S::threads, S::smem, stream>>>(
-						q, k, v, out, lse, m, batch, (float)(sm_scale * 1.4426950408889634),
-						(unsigned *)workspace, maps);
+		if (!M::box) {
+			kv_rows *= kv_pages;
+			kv_pages = 1;
+		}
+		bool mapped = able && tile_map(&maps.k, k, kv_pages, kv_rows, HKV, DK, 1, box_rows<M>) &&
+			tile_map(&maps.v, v, kv_pages, kv_rows, HKV, DV, 1, box_rows<M>) &&
+			(!boxed_queries<S> || tile_map(&maps.q, q, 1, total_q, HQ, DK, S::G, 64 / S::G));
+		if (mapped && sm_scale > 0) {
+			kernel<<<(unsigned)std::min<int64_t>(blocks, sm_count()), S::threads, S::smem, stream>>>(
+					q, k, v, out, lse, m, batch, (float)(sm_scale * 1.4426950408889634),
+					(unsigned *)workspace, maps);
 			return cudaGetLastError();
 		}
 	}

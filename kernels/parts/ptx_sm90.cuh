@@ -32,6 +32,12 @@ static __device__ __forceinline__ void bar_expect(uint32_t bar, int bytes)
 	asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" :: "r"(bar), "r"(bytes) : "memory");
 }
 
+/* The same without arriving. */
+static __device__ __forceinline__ void bar_expect_more(uint32_t bar, int bytes)
+{
+	asm volatile("mbarrier.expect_tx.relaxed.cta.shared::cta.b64 [%0], %1;" :: "r"(bar), "r"(bytes) : "memory");
+}
+
 /* One box of a tile_map(), from its first column, head, row and page on. */
 static __device__ __forceinline__ void tile_copy(uint32_t to, const CUtensorMap &map, int column, int head, int row,
 						 int page, uint32_t bar)

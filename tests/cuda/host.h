@@ -244,6 +244,16 @@ template <typename T> static inline T __shfl_up_sync(unsigned, T v, int by, int 
 	return host::lane() < by ? v : all.of(host::lane() - by);
 }
 
+static inline unsigned __ballot_sync(unsigned, bool yes)
+{
+	host::together<bool> all(yes);
+	unsigned ret = 0;
+
+	for (int i = 0; i < 32; i++)
+		ret |= (unsigned)all.of(i) << i;
+	return ret;
+}
+
 static inline bool __all_sync(unsigned, bool yes)
 {
 	host::together<bool> all(yes);

@@ -81,10 +81,11 @@ def sums(lens):
     return out
 
 
-def paged(d, lens, queries=None):
+def paged(d, lens, queries=None, follow=False):
+    """follow: pages were given out one after another."""
     page, pool = d["axes"]["page_size"]["value"], 50
     pages = [-(-x // page) for x in lens]
-    ints = {"kv_indptr": sums(pages), "kv_indices": [rng.randrange(pool) for _ in range(sum(pages))],
+    ints = {"kv_indptr": sums(pages), "kv_indices": [i % pool if follow else rng.randrange(pool) for i in range(sum(pages))],
             "kv_last_page_len": [(x - 1) % page + 1 if x else 0 for x in lens]}
     axes = {"batch_size": len(lens), "num_pages": pool, "len_indptr": len(lens) + 1, "num_kv_indices": sum(pages)}
     if queries:
@@ -134,7 +135,8 @@ def cases(d):
     if "_paged_decode" in name:
         return [paged(d, x) for x in DECODED] + both(d, paged(d, [65, 0, 3, 130]))
     if "_paged_prefill" in name:
-        return [paged(d, kv, q) for q, kv in PREFILLED] + both(d, paged(d, [150, 3, 64], [20, 3, 1]))
+        return ([paged(d, kv, q) for q, kv in PREFILLED] + [paged(d, [150, 37, 290], [20, 37, 3], follow=True)] +
+                both(d, paged(d, [150, 3, 64], [20, 3, 1])))
     if "_ragged_prefill" in name:
         # more requests than a block has threads
         many = [ragged([1] * 390, [2] * 389 + [70])] if name.startswith("gqa") else []
