@@ -1,6 +1,6 @@
 /*
  * sampling.cuh - tokens drawn from rows of probabilities, kept by top-k, top-p,
- * min-p, or top-k and then top-p.
+ * min-p, or top-k and then top-p; or the kept ones, made to sum to 1.
  *
  * Bound by reading the row once: a cluster of blocks takes a row, each its part of it in registers.
  * The smallest probability that is kept is found bit by bit, ten at a time, from
@@ -17,11 +17,18 @@
 
 enum { SAMPLE_THREADS = 1024, SAMPLE_BINS = 1024 };
 
+#ifdef ARG_renormalized
+static constexpr bool sample_renorms = true;
+#else
+static constexpr bool sample_renorms = false;
+#endif
+
 struct sample_args {
 	const float *probs;
 	const int *top_k;	/* or NULL */
 	const float *top_p, *min_p;
 	int64_t *samples;
+	float *renormalized;	/* or these rows: sample_renorms */
 	unsigned long long *state;	/* calls so far, rows that are done */
 	int rows;
 };
@@ -138,7 +145,8 @@ static __global__ void __launch_bounds__(SAMPLE_THREADS, 1) sample_kernel(sample
 	};
 	/*
 	 * The largest floor (bits of a float) such that the values that reach it are at least `want`
-	 * numbers, or the share p of the mass, together; values under `floor` do not take part.
+	 * numbers, or the share p of the mass, together; values under `floor` do not take part. (Renormalised are those that reach p
+	 * itself: rows sum to 1, or nearly.)
 	 */
 	auto select = [&](unsigned floor, unsigned long long want, bool by_mass, float p = 0) {
 		unsigned prefix = 0;
@@ -165,7 +173,7 @@ static __global__ void __launch_bounds__(SAMPLE_THREADS, 1) sample_kernel(sample
 				here += peer(bins, r)[SAMPLE_BINS - 1 - threadIdx.x];
 			above = sample_scan(here, warps, &total);
 			if (by_mass && level == 0) {
-				want = (unsigned long long)((double)total * p);
+				want = (unsigned long long)((sample_renorms ? 2147483648.0 : (double)total) * p);
 				want = want ? want : 1;
 			}
 			if (threadIdx.x == 0)
@@ -219,6 +227,35 @@ static __global__ void __launch_bounds__(SAMPLE_THREADS, 1) sample_kernel(sample
 			floor = select(floor, 1, false);
 		else if (p < 1)
 			floor = select(floor, 0, true, p);
+	}
+	if constexpr (sample_renorms) {
+		float4 *out = (float4 *)(a.renormalized + (int64_t)row * VOCAB);
+		float *part = (float *)sums, sum = 0, inv;
+		auto keep = [&](float p) { return __float_as_uint(p) >= floor && p >= 0 ? p : 0; };
+
+		each([&](float p) { sum += keep(p); });
+		sum = warp_sum(sum);
+		__syncthreads();
+		if (threadIdx.x % 32 == 0)
+			part[threadIdx.x / 32] = sum;
+		__syncthreads();
+		sum = warp_sum(part[threadIdx.x % 32]);
+		if (threadIdx.x == 0)
+			mine = __float_as_uint(sum);
+		sync();
+		sum = 0;
+		for (int r = 0; r < CLUSTER; r++)
+			sum += __uint_as_float((unsigned)*peer(&mine, r));
+		inv = 1 / sum;
+		#pragma unroll
+		for (int i = 0; i < S::each; i++) {
+			float4 v = value(i);
+
+			if (index(i) < S::vectors)
+				__stcs(out + index(i), make_float4(keep(v.x) * inv, keep(v.y) * inv, keep(v.z) * inv, keep(v.w) * inv));
+		}
+		sync();		/* peers may still read the sum */
+		return;
 	}
 	/* draw: shares in units of 2^-31, at least one for what is kept */
 	unsigned long long share = 0, before, total, all = 0, low = 0, at;
@@ -312,7 +349,11 @@ extern "C" int onboard_run(const struct ob_arg *arg, void *workspace, void *stre
 {
 	sample_args a = { TENSOR(probs) };
 
+#ifdef ARG_renormalized
+	a.renormalized = TENSOR(renormalized);
+#else
 	a.samples = TENSOR(samples);
+#endif
 	a.state = (unsigned long long *)workspace;
 	a.rows = (int)DIM(probs, 0);
 #ifdef ARG_top_k

@@ -150,6 +150,15 @@ def cases(d):
         return [({"num_tokens": b}, {}) for b in (1, 7)]
     if op == "cascade_merge":
         return [({"seq_len": b}, {}) for b in (1, 9)]
+    if op == "quantization":
+        return [({"M": b}, {}) for b in (1, 37)]
+    if op == "page_append":
+        had, new, page = [0, 3, 6], [5, 1, 4], 4
+        pages = [-(-(a + b) // page) for a, b in zip(had, new)]
+        return [({"nnz_kv": sum(new), "num_pages": 9, "page_size": page, "batch_size": 3, "len_indptr": 4, "num_kv_indices": sum(pages)},
+                 {"batch_indices": [0] * 5 + [1] + [2] * 4, "positions": [a + i for a, b in zip(had, new) for i in range(b)],
+                  "kv_indptr": sums(pages), "kv_indices": rng.sample(range(9), sum(pages)),
+                  "kv_last_page_len": [(a + b - 1) % page + 1 for a, b in zip(had, new)]})]
     if op == "moe":
         return [({"seq_len": b}, {}) for b in (1, 37, 150)]
     if name.startswith("gdn_prefill"):
@@ -202,6 +211,7 @@ WANTED = ("gqa_paged_decode_h16_kv4_d128_ps1", "gqa_paged_decode_h16_kv4_d128_ps
           "mla_paged_prefill_causal_h16_ckv512_kpe64_ps64", "mla_ragged_prefill_causal_h16_qk192_vo128",
           "rmsnorm_h512", "rmsnorm_h7168", "fused_add_rmsnorm_h4096", "rope_with_cos_sin_cache_neox_style_d128_rd128",
           "rope_with_cos_sin_cache_gptj_style_d64_rd64", "silu_and_mul_h512", "merge_state_h16_d128",
+          "append_paged_kv_cache_kv4_d128", "per_token_group_quant_fp8_k512_g128",
           "moe_fp8_block_scale_renorm_topk8_e16_h256_i128")
 SHARED_WANTED = ("gdn_", "mamba_ssu", "dsa_")
 
