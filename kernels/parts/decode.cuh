@@ -11,6 +11,7 @@
  */
 #pragma once
 
+#include "attend.cuh"
 #include "work.cuh"
 
 struct decode_shape {
@@ -40,6 +41,7 @@ struct decode_args {
 	const TYPE_k_cache *k, *v;
 	const int *indptr, *indices, *last;
 	TYPE_q *out;
+	const attend_sink *sinks;
 	float *lse, *partial;
 	int *arrived;
 	float scale;		/* times log2(e) */
@@ -49,13 +51,26 @@ struct decode_args {
 
 /* Where a block is in its run of tiles. */
 struct decode_cursor {
-	int b, pair, len, tiles, t;
+	int b, pair, skip, len, tiles, t;	/* skip: tokens before the window */
 	int64_t left;
 };
 
+/* Tokens that request b sees. */
 static __device__ __forceinline__ int decode_len(const decode_args &a, int b)
 {
-	return paged_len<AX_page_size>(a.indptr, a.last, b);
+	int len = paged_len<AX_page_size>(a.indptr, a.last, b);
+
+	return len - attend_from(len);
+}
+
+static __device__ __forceinline__ void decode_open(const decode_args &a, decode_cursor &c, int b)
+{
+	int len = paged_len<AX_page_size>(a.indptr, a.last, b);
+
+	c.b = b;
+	c.skip = attend_from(len);
+	c.len = len - c.skip;
+	c.tiles = (c.len + decode_shape::tile - 1) / decode_shape::tile;
 }
 
 static __device__ __forceinline__ void decode_next(const decode_args &a, decode_cursor &c)
@@ -68,9 +83,8 @@ static __device__ __forceinline__ void decode_next(const decode_args &a, decode_
 		return;
 	c.pair = 0;
 	do {
-		c.len = decode_len(a, ++c.b);
+		decode_open(a, c, c.b + 1);
 	} while (c.len <= 0);
-	c.tiles = (c.len + decode_shape::tile - 1) / decode_shape::tile;
 }
 
 /* Chunk c of a row, moved so that neighbouring rows do not share banks. */
@@ -99,8 +113,9 @@ static __device__ __forceinline__ void decode_fetch(const decode_args &a, const 
 	for (int i = 0; i < decode_shape::tile / R::step; i++) {
 		int token = c.t * decode_shape::tile + threadIdx.x / R::lanes + i * R::step;
 
-		rows.at[i] = token < c.len ? pages[token / AX_page_size] * AX_page_size +
-			token % AX_page_size : -1;
+		int at = token + c.skip;
+
+		rows.at[i] = token < c.len ? pages[at / AX_page_size] * AX_page_size + at % AX_page_size : -1;
 	}
 }
 
@@ -178,7 +193,7 @@ static __device__ void decode_tile(decode_state &s, uint32_t k, uint32_t v, int 
 		for (int e = 0; e < 4; e++) {
 			int token = first + warp * 16 + n * 8 + lane % 4 * 2 + e % 2;
 
-			p[n][e] = token < len ? p[n][e] * scale : -INFINITY;
+			p[n][e] = token < len ? attend_logit(p[n][e], scale) : -INFINITY;
 		}
 	#pragma unroll
 	for (int h = 0; h < 2; h++) {
@@ -245,7 +260,7 @@ static __device__ void decode_put(decode_state &s, float *merge)
  * the maxima and sums of some parts come with their rows, so that nothing is waited for twice.
  */
 template <typename F>
-static __device__ __forceinline__ void decode_merge(int n, F from, TYPE_q *out, float *lse, float *part)
+static __device__ __forceinline__ void decode_merge(int n, F from, TYPE_q *out, float *lse, const attend_sink *sinks, float *part)
 {
 	using S = decode_shape;
 	constexpr int cols = S::D / 4, items = (S::GB * cols + S::threads - 1) / S::threads;
@@ -298,10 +313,10 @@ static __device__ __forceinline__ void decode_merge(int n, F from, TYPE_q *out, 
 				*(float2 *)(part + r * S::part_row + S::D) = make_float2(top, sum);
 			continue;
 		}
-		float inv = sum == 0 ? 0 : 1 / sum;
+		float inv = attend_share(sum, top, attend_sinks ? sinks + r : nullptr);
 
 		*(uint2 *)(out + r * S::D + d) = make_uint2(pack2<TYPE_q>(x.x * inv, x.y * inv), pack2<TYPE_q>(x.z * inv, x.w * inv));
-		if (d == 0)
+		if (attend_lse && d == 0)
 			lse[r] = sum == 0 ? -INFINITY : top + log2f(sum);
 	}
 }
@@ -344,14 +359,12 @@ decode_kernel(decode_args a)
 			continue;
 		for (int k = threadIdx.x; k < AX_num_qo_heads * S::D; k += S::threads)
 			a.out[(int64_t)i * AX_num_qo_heads * S::D + k] = from_float<TYPE_q>(0);
-		for (int k = threadIdx.x; k < AX_num_qo_heads; k += S::threads)
+		for (int k = threadIdx.x; attend_lse && k < AX_num_qo_heads; k += S::threads)
 			a.lse[(int64_t)i * AX_num_qo_heads + k] = -INFINITY;
 	}
 	if (mine.from >= mine.to)
 		return;
-	put.b = mine.b;
-	put.len = decode_len(a, put.b);
-	put.tiles = (put.len + S::tile - 1) / S::tile;
+	decode_open(a, put, mine.b);
 	put.pair = (int)(mine.before / put.tiles);
 	put.t = (int)(mine.before % put.tiles);
 	put.left = mine.to - mine.from;
@@ -405,7 +418,8 @@ decode_kernel(decode_args a)
 			part = a.partial + ((int64_t)blockIdx.x * 2 + opens) * S::partial;
 		}
 		__syncthreads();
-		decode_merge(S::warps, [&](int i) { return merge + i * S::partial; }, a.out + head * S::D, a.lse + head, part);
+		decode_merge(S::warps, [&](int i) { return merge + i * S::partial; }, a.out + head * S::D, a.lse + head,
+			     a.sinks + head % AX_num_qo_heads, part);
 		__syncthreads();
 		decode_next(a, get);
 		fresh = true;
@@ -430,7 +444,7 @@ decode_kernel(decode_args a)
 		if (!last[k])
 			continue;
 		__threadfence();
-		decode_merge(now.blocks, blocks, a.out + head * S::D, a.lse + head, nullptr);
+		decode_merge(now.blocks, blocks, a.out + head * S::D, a.lse + head, a.sinks + head % AX_num_qo_heads, nullptr);
 		if (threadIdx.x == 0)
 			a.arrived[now.b * S::pairs + now.pair] = 0;
 	}
@@ -468,7 +482,8 @@ extern "C" int onboard_run(const struct ob_arg *arg, void *workspace, void *stre
 	a.last = nullptr;
 #endif
 	a.out = TENSOR(output);
-	a.lse = TENSOR(lse);
+	a.lse = ATTEND_LSE;
+	a.sinks = ATTEND_SINKS;
 	a.batch = (int)DIM(q, 0);
 	a.pages = DIM(kv_indices, 0);
 	a.scale = (float)(arg[ARG_sm_scale].scalar * 1.4426950408889634);

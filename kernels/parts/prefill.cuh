@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "attend.cuh"
 #include "work.cuh"
 
 template <typename T, int DK, int DV, int HQ, int HKV> struct prefill_shape {
@@ -34,7 +35,7 @@ static __device__ __forceinline__ uint32_t prefill_at(int r, int c)
  */
 template <typename T, int DK, int DV, int HQ, int HKV, typename M>
 static __global__ void __launch_bounds__(128, DK <= 128 ? 2 : 1)
-prefill_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int batch,
+prefill_kernel(const T *q, const T *k, const T *v, T *out, float *lse, const attend_sink *sinks, M m, int batch,
 	       float scale)
 {
 	using S = prefill_shape<T, DK, DV, HQ, HKV>;
@@ -57,6 +58,7 @@ prefill_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int 
 	int last_row = min(first + S::rows, q_len * S::G) - 1;
 	int seen = min(kv_len, last_row / S::G + shift + 1);
 	int tiles = seen > 0 ? (seen + S::tile - 1) / S::tile : 0;
+	int from = attend_from(first / S::G + shift + 1) / S::tile;	/* the first that any row sees */
 
 	for (int i = threadIdx.x; i < S::rows * KC; i += S::threads) {
 		int r = i / KC, c = i % KC, row = first + r;
@@ -87,10 +89,10 @@ prefill_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int 
 	};
 	float o[2][DV / 8][4] = {}, mx[2][2], l[2][2] = {};
 	mx[0][0] = mx[0][1] = mx[1][0] = mx[1][1] = -INFINITY;
-	if (tiles > 0)
-		copy_tile(0);
+	if (from < tiles)
+		copy_tile(from);
 	copy_commit();
-	for (int t = 0; t < tiles; t++) {
+	for (int t = from; t < tiles; t++) {
 		float s[2][S::tile / 8][4] = {};
 		uint32_t kt = ks + t % S::stages * S::k_bytes, vt = vs + t % S::stages * S::v_bytes;
 
@@ -118,22 +120,24 @@ prefill_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int 
 				}
 			}
 		}
-		bool edge = (t + 1) * S::tile > first / S::G + shift + 1 || (t + 1) * S::tile > seen;
+		bool edge = (t + 1) * S::tile > first / S::G + shift + 1 || (t + 1) * S::tile > seen ||
+			t * S::tile < attend_from(last_row / S::G + shift + 1);
 		#pragma unroll
 		for (int j = 0; j < 2; j++)
 			#pragma unroll
 			for (int h = 0; h < 2; h++) {
 				int row = first + warp * 32 + j * 16 + h * 8 + lane / 4;
-				int limit = min(seen, row / S::G + shift + 1);
+				int limit = min(seen, row / S::G + shift + 1), begin = attend_from(row / S::G + shift + 1);
 				float top = mx[j][h], keep, by, sum = 0;
 
 				#pragma unroll
 				for (int n = 0; n < S::tile / 8; n++)
 					#pragma unroll
 					for (int e = 0; e < 2; e++) {
-						float x = s[j][n][h * 2 + e] * scale;
+						float x = attend_logit(s[j][n][h * 2 + e], scale);
+						int token = t * S::tile + n * 8 + lane % 4 * 2 + e;
 
-						if (edge && t * S::tile + n * 8 + lane % 4 * 2 + e >= limit)
+						if (edge && (token >= limit || token < begin))
 							x = -INFINITY;
 						s[j][n][h * 2 + e] = x;
 						top = fmaxf(top, x);
@@ -191,20 +195,20 @@ prefill_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int 
 			int64_t at = (int64_t)(q_from + row / S::G) * HQ + head * S::G + row % S::G;
 
 			sum = quad_sum(sum);
-			inv = sum == 0 ? 0 : 1 / sum;
 			if (row >= q_len * S::G)
 				continue;
+			inv = attend_share(sum, mx[j][h], attend_sinks ? sinks + head * S::G + row % S::G : nullptr);
 			#pragma unroll
 			for (int i = 0; i < DV / 8; i++)
 				*(uint32_t *)(out + at * DV + i * 8 + lane % 4 * 2) =
 					pack2<T>(o[j][i][h * 2] * inv, o[j][i][h * 2 + 1] * inv);
-			if (lane % 4 == 0)
+			if (attend_lse && lane % 4 == 0)
 				lse[at] = sum == 0 ? -INFINITY : mx[j][h] + log2f(sum);
 		}
 }
 
 template <typename T, int DK, int DV, int HQ, int HKV, typename M>
-static int prefill(const T *q, const T *k, const T *v, T *out, float *lse, M m, int batch,
+static int prefill(const T *q, const T *k, const T *v, T *out, float *lse, const attend_sink *sinks, M m, int batch,
 		   int64_t total_q, double sm_scale, cudaStream_t stream)
 {
 	using S = prefill_shape<T, DK, DV, HQ, HKV>;
@@ -217,7 +221,7 @@ static int prefill(const T *q, const T *k, const T *v, T *out, float *lse, M m, 
 		cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::smem);
 	ready = 1;
 	if (total_q)
-		kernel<<<(unsigned)blocks, S::threads, S::smem, stream>>>(q, k, v, out, lse, m, batch,
+		kernel<<<(unsigned)blocks, S::threads, S::smem, stream>>>(q, k, v, out, lse, sinks, m, batch,
 				(float)(sm_scale * 1.4426950408889634));
 	return cudaGetLastError();
 }

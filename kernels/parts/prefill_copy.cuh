@@ -24,7 +24,7 @@ template <typename T, int DK, int DV, int HQ, int HKV> struct hopper_shape {
 	static constexpr int most = 226 * 1024, others = stages * (k_bytes + v_bytes) + 8 * out_bytes + 1024;
 	static constexpr int places = 2 * q_bytes + others <= most ? 2 : 1;	/* of queries */
 	static constexpr int smem = places * q_bytes + others;
-	static constexpr bool fits = smem <= most && DV == 128 && sizeof(T) == 2;
+	static constexpr bool fits = smem <= most && DV == 128 && sizeof(T) == 2 && attend_plain;
 };
 
 /* For tile_copy(); of q if queries are boxes. */

@@ -288,8 +288,8 @@ extern "C" size_t onboard_workspace(const struct ob_arg *)
  * rows are one page.
  */
 template <typename T, int DK, int DV, int HQ, int HKV, typename M>
-static int prefill_best(const T *q, const T *k, const T *v, T *out, float *lse, M m, int batch, int64_t total_q,
-			int64_t kv_pages, int64_t kv_rows, double sm_scale, void *workspace, cudaStream_t stream)
+static int prefill_best(const T *q, const T *k, const T *v, T *out, float *lse, const attend_sink *sinks, M m, int batch,
+			int64_t total_q, int64_t kv_pages, int64_t kv_rows, double sm_scale, void *workspace, cudaStream_t stream)
 {
 	using S = hopper_shape<T, DK, DV, HQ, HKV>;
 
@@ -314,5 +314,5 @@ static int prefill_best(const T *q, const T *k, const T *v, T *out, float *lse, 
 			return cudaGetLastError();
 		}
 	}
-	return prefill<T, DK, DV, HQ, HKV>(q, k, v, out, lse, m, batch, total_q, sm_scale, stream);
+	return prefill<T, DK, DV, HQ, HKV>(q, k, v, out, lse, sinks, m, batch, total_q, sm_scale, stream);
 }

@@ -1,0 +1,3 @@
+#define ATTEND_WINDOW P_window
+#define ATTEND_CAP P_cap
+#include "decode.cuh"

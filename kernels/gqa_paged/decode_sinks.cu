@@ -1,0 +1,2 @@
+#define ATTEND_WINDOW P_window
+#include "decode.cuh"

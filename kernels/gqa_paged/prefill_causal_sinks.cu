@@ -1,0 +1,2 @@
+#define ATTEND_WINDOW P_window
+#include "gqa_prefill.cuh"
