@@ -1,1 +1,1 @@
-#include "gqa_ragged.cuh"
+#include "ragged_prefill.cuh"

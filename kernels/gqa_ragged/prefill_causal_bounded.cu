@@ -1,3 +1,3 @@
 #define ATTEND_WINDOW P_window
 #define ATTEND_CAP P_cap
-#include "gqa_ragged.cuh"
+#include "ragged_prefill.cuh"

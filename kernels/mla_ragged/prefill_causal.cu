@@ -1,15 +1,1 @@
-#include "prefill_sm90.cuh"
-
-#ifndef AX_num_kv_heads
-#define AX_num_kv_heads AX_num_qo_heads
-#endif
-
-extern "C" int onboard_run(const struct ob_arg *arg, void *workspace, void *stream)
-{
-	ragged_map m = { TENSOR(qo_indptr), TENSOR(kv_indptr) };
-
-	return prefill_best<TYPE_q, AX_qk_dim, AX_vo_dim, AX_num_qo_heads, AX_num_kv_heads>(
-		TENSOR(q), TENSOR(k), TENSOR(v), TENSOR(output), ATTEND_LSE, ATTEND_SINKS, m,
-		(int)DIM(qo_indptr, 0) - 1, DIM(q, 0), 1, DIM(k, 0), arg[ARG_sm_scale].scalar, workspace,
-		(cudaStream_t)stream);
-}
+#include "ragged_prefill.cuh"

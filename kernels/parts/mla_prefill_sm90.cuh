@@ -14,33 +14,14 @@
  * products of 32 columns wait for shared memory.) The weights are left where the tile's positional keys were,
  * which nobody needs any more. Each half of a tile is copied anew as soon as its group has read it, since the second
  * limit is the L2 cache: 74 KB for each tile. Tiles go from the last to the first; blocks stay and draw units
- * by tickets, as in prefill_sm90.cuh.
+ * by tickets, as in prefill_sm90.cuh. The copies are in mla_prefill_copy.cuh.
  */
 #pragma once
 
-#include "hopper.cuh"
-#include "mla_prefill.cuh"
-#include "prefill.cuh"
+#include "mla_prefill_copy.cuh"
 
 #include <algorithm>
 #include <type_traits>
-
-struct latent_shape {
-	static constexpr int H = AX_num_qo_heads, rows = 64, tile = 64, panels = 9, stages = 2, threads = 384;
-	static constexpr int steps = 4;		/* of a tile's copies, two panels each, with the last one more */
-	static constexpr int panel = 64 * 128, kv_bytes = panels * panel;	/* 64 columns of 64 rows */
-	static constexpr int smem = (1 + stages) * kv_bytes + 1024;
-	static constexpr bool boxed_queries = 64 % H == 0 || H % 64 == 0;	/* 64 rows are some heads of some tokens */
-	static constexpr bool fits = AX_head_dim_ckv == 512 && AX_head_dim_kpe == 64;
-};
-
-/* Rows of a box of a tile, 0: there are none. */
-template <typename M> static constexpr int latent_box = M::box > latent_shape::tile ? latent_shape::tile : M::box;
-
-/* For tile_copy(); read if the map of requests has boxes. */
-struct latent_boxes {
-	CUtensorMap ckv, kpe, q_nope, q_pe;
-};
 
 template <typename M>
 static __global__ void __launch_bounds__(384, 1)
@@ -49,175 +30,26 @@ latent_kernel(mla_args a, M m, int batch, unsigned *tickets, const __grid_consta
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 	using S = latent_shape;
 	enum { TURN = 1 };	/* named barrier */
-	constexpr int box = latent_box<M>;
 	extern __shared__ char raw[];
-	__shared__ __align__(8) uint64_t bars[S::stages * (S::steps + 2) + 6];
+	__shared__ __align__(8) uint64_t bars[latent_places::BARRIERS];
 	__shared__ struct hopper_unit told;
 	__shared__ unsigned ticket[2];
 	__shared__ short order[S::threads];
 	__shared__ int keys[S::threads];
 	__shared__ float maxima[2][S::rows], sums[2][S::rows];
-	uint32_t qs = (smem_at(raw) + 1023) & ~1023u, ks = qs + S::kv_bytes, bar = smem_at(bars);
+	latent_places at = { (smem_at(raw) + 1023) & ~1023u, smem_at(bars) };
 	int group = __shfl_sync(~0u, threadIdx.x / 128, 0), lane = threadIdx.x % 32, warp = threadIdx.x % 128 / 32;
-	auto full = [&](int s, int step) { return bar + (s * S::steps + step) * 8; };
-	/* columns 0 to 255; the others */
-	auto empty = [&](int s, int half) { return bar + (S::stages * S::steps + s * 2 + half) * 8; };
-	uint32_t qfull = bar + S::stages * (S::steps + 2) * 8, qempty = qfull + 8, both = qempty + 8;
-	/* the weights of even and odd tiles */
-	auto ready = [&](int odd) { return both + 8 + odd * 8; };
-	uint32_t cut = ready(2);	/* a tile that the end of a request cuts is there */
-	/* of a step's panels the first. Odd tiles begin with the half that is free first. */
-	auto panel = [](int odd, int step) { return (odd * 4 + step * 2) % 8; };
 	auto units = [&](int b) -> int64_t {
 		return ((int64_t)(m.q_to(b) - m.q_from(b)) * S::H + S::rows - 1) / S::rows;
 	};
 	int64_t total = hopper_begin<S::threads>(order, keys, m, batch, units);
 
-	if (threadIdx.x < S::stages * (S::steps + 2))
-		bar_init(bar + threadIdx.x * 8, box && threadIdx.x < S::stages * S::steps ? 1 : 128);
-	if (threadIdx.x == 0) {
-		bar_init(qfull, S::boxed_queries && box ? 1 : 129);
-		bar_init(cut, 1);
-		bar_init(qempty, 256);
-		bar_init(both, 256);
-		bar_init(ready(0), 128);
-		bar_init(ready(1), 128);
-	}
+	at.init<M>();
 	proxy_fence();
 	__syncthreads();
 	if (group == 0) {
 		registers_give<40>();
-		int c = threadIdx.x % 8, r0 = threadIdx.x / 8, turn = 0;
-		int count = 0;			/* tiles so far */
-		int nth = batch;		/* of the requests, that of the unit; and the units before it */
-		int cuts = 0;			/* of the tiles so far, those that the end of a request cuts */
-		int64_t low = total;
-		unsigned drawn = 0;
-		uint32_t swizzled = r0 * 128 + ((c ^ r0) & 7) * 16;
-
-		for (int64_t u = total - 1 - blockIdx.x; u >= 0; u = hopper_next(total, drawn, ticket, turn++)) {
-			int b = hopper_find<S::threads>(u, units, order, low, nth);
-			struct hopper_unit w = hopper_unit_of<S::H>(m, b, 0, (int)(u - low) * S::rows, S::rows, S::tile);
-			/* of the t-th tile from the end, row and page of this thread's box; or the rows that it copies, -1: none */
-			int at[S::tile / 16];
-			auto find = [&](int t) {
-				int from = (w.tiles - 1 - t) * S::tile;
-
-				if constexpr (box > 0) {
-					int first = from + threadIdx.x * box;
-
-					if (t < w.tiles && threadIdx.x < S::tile / box && first < w.seen) {
-						int2 y = m.box_at(b, first);
-
-						at[0] = y.x;
-						at[1] = y.y;
-					}
-				} else {
-					#pragma unroll
-					for (int i = 0; i < S::tile / 16; i++)
-						at[i] = t < w.tiles && from + r0 + i * 16 < w.seen ?
-							(int)m.token(b, from + r0 + i * 16) : -1;
-				}
-			};
-			auto queries = [&]() {
-				bar_wait(qempty, turn & 1 ^ 1);
-				if (threadIdx.x == 0)
-					told = w;
-				if constexpr (S::boxed_queries && box > 0) {
-					if (threadIdx.x == 0) {
-						bar_expect(qfull, S::kv_bytes);
-						#pragma unroll 1
-						for (int p = 0; p < S::panels; p++)
-							tile_copy(qs + p * S::panel, p < 8 ? maps.q_nope : maps.q_pe, p % 8 * 64,
-								  w.first % S::H, w.q_from + w.first / S::H, 0, qfull);
-					}
-					return;
-				}
-				if (threadIdx.x == 0)
-					bar_arrive(qfull);
-				#pragma unroll 1
-				for (int i = 0; i < S::rows / 16; i++) {
-					int row = w.first + r0 + i * 16;
-					bool there = row < w.q_len * S::H;
-					int64_t at = (int64_t)w.q_from * S::H + (there ? row : 0);
-
-					#pragma unroll
-					for (int p = 0; p < S::panels; p++)
-						copy16(qs + p * S::panel + i * 2048 + swizzled, (p < 8 ? a.q_nope + at * 512 +
-						       p * 64 : a.q_pe + at * 64) + c * 8, there);
-				}
-				bar_arrive_copied(qfull);
-			};
-
-			find(0);
-			for (int t = 0; t < max(w.tiles, 1); t++) {
-				int s = count % S::stages, phase = count / S::stages & 1;
-				int there = min(S::tile, w.seen - (w.tiles - 1 - t) * S::tile);
-				int boxes = box ? (there + box - 1) / max(box, 1) : 0;
-				uint32_t keys = ks + s * S::kv_bytes;
-				auto copy = [&](int p, uint32_t full) {
-					if constexpr (box > 0) {
-						if ((int)threadIdx.x < boxes)
-							tile_copy(keys + p * S::panel + threadIdx.x * (box * 128), p < 8 ? maps.ckv :
-								  maps.kpe, p % 8 * 64, 0, at[0], at[1], full);
-					} else {
-						const ob_bfloat16 *from = (p < 8 ? a.ckv + p * 64 : a.kpe) + c * 8;
-
-						#pragma unroll
-						for (int i = 0; i < S::tile / 16; i++)
-							copy16(keys + p * S::panel + i * 2048 + swizzled,
-							       from + (int64_t)max(at[i], 0) * (p < 8 ? 512 : 64), at[i] >= 0);
-					}
-				};
-
-				#pragma unroll
-				for (int step = 0; step < S::steps && w.tiles > 0; step++) {
-					int p = panel(t % 2, step);
-					bool last = step == S::steps - 1;
-					uint32_t told_by = box && there < S::tile ? cut : full(s, step);
-
-					if (step % 2 == 0)
-						bar_wait(empty(s, p / 4), phase ^ 1);
-					if (box && threadIdx.x == 0) {
-						if (there == S::tile)
-							bar_expect(told_by, boxes * box * 128 * (last ? 3 : 2));
-						else if (step == 0)
-							bar_expect(told_by, boxes * box * 128 * S::panels);
-					}
-					copy(p, told_by);
-					copy(p + 1, told_by);
-					/* where the weights were, which both have read by then */
-					if (last)
-						copy(8, told_by);
-					if (!box)
-						bar_arrive_copied(told_by);
-				}
-				/* what is beyond the end of a request may be anything: as keys it is masked, but 0 * nan is nan */
-				if (box && there < S::tile && w.tiles > 0) {
-					bar_wait(cut, cuts++ & 1);
-					#pragma unroll 1
-					for (int r = there + r0; r < S::tile; r += 16)
-						#pragma unroll 1
-						for (int p = 0; p < 8; p++)
-							store_shared(keys + p * S::panel + r * 128 + c * 16, uint4{});
-					proxy_fence();
-					group_sync(COPIERS, 128);
-					for (int step = 0; step < S::steps && threadIdx.x == 0; step++)
-						bar_arrive(full(s, step));
-				}
-				if (w.tiles > 0) {
-					count++;
-					find(t + 1);
-				}
-				if (t == 0) {
-					queries();
-					drawn = hopper_draw(tickets);
-				}
-			}
-		}
-		bar_wait(qempty, turn & 1 ^ 1);
-		hopper_end(&told, qfull, !(S::boxed_queries && box));
-		hopper_done(tickets);
+		latent_copy(a, m, maps, at, &told, ticket, tickets, batch, units, total, order);
 		return;
 	}
 	registers_take<232>();
@@ -230,19 +62,19 @@ latent_kernel(mla_args a, M m, int batch, unsigned *tickets, const __grid_consta
 	auto stage = [&](int t) { return (g + t) % S::stages; };
 	/* two groups of products, so that half of them can be waited for */
 	auto logits = [&](int t, auto odd) {
-		uint32_t at = ks + stage(t) * S::kv_bytes;
+		uint32_t keys = at.keys(stage(t));
 		auto columns = [&](int p, bool first) {
 			#pragma unroll
 			for (int i = 0; i < 4; i++)
-				latent_qk(s, wg_matrix(qs + p * S::panel + i * 32, 16),
-					  wg_matrix(at + p * S::panel + i * 32, 16), !first || i > 0);
+				latent_qk(s, wg_matrix(at.queries() + p * S::panel + i * 32, 16),
+					  wg_matrix(keys + p * S::panel + i * 32, 16), !first || i > 0);
 		};
 
 		#pragma unroll
 		for (int step = 0; step < S::steps; step++) {
-			int p = panel(decltype(odd)::value, step);
+			int p = at.panel(decltype(odd)::value, step);
 
-			bar_wait(full(stage(t), step), (g + t) / S::stages & 1);
+			bar_wait(at.full(stage(t), step), (g + t) / S::stages & 1);
 			wg_fence();
 			columns(p, step == 0);
 			columns(p + 1, false);
@@ -253,7 +85,7 @@ latent_kernel(mla_args a, M m, int batch, unsigned *tickets, const __grid_consta
 		wg_commit();
 	};
 	auto value = [&](int t, int i) {
-		return wg_matrix(ks + stage(t) * S::kv_bytes + half * 4 * S::panel + i * 2048, S::panel);
+		return wg_matrix(at.keys(stage(t)) + half * 4 * S::panel + i * 2048, S::panel);
 	};
 	/* of one's own tile, and of the other's */
 	auto values = [&](int t) {
@@ -264,7 +96,7 @@ latent_kernel(mla_args a, M m, int batch, unsigned *tickets, const __grid_consta
 		wg_commit();
 	};
 	auto others = [&](int t) {
-		uint32_t weights = ks + stage(t) * S::kv_bytes + 8 * S::panel;
+		uint32_t weights = at.keys(stage(t)) + 8 * S::panel;
 
 		wg_fence();
 		#pragma unroll
@@ -275,7 +107,7 @@ latent_kernel(mla_args a, M m, int batch, unsigned *tickets, const __grid_consta
 	auto end = [&](int t) {
 		wg_wait<0>();
 		wg_hold<128>(o);
-		bar_arrive(empty(stage(t), half));
+		bar_arrive(at.empty(stage(t), half));
 	};
 	auto shrink = [&]() {
 		if (!__all_sync(~0u, keep[0] == 1 && keep[1] == 1))
@@ -285,7 +117,7 @@ latent_kernel(mla_args a, M m, int batch, unsigned *tickets, const __grid_consta
 	};
 	/* weights of one's own tile; what there was so far is to shrink by keep */
 	auto softmax = [&](int t, auto cut) {
-		uint32_t weights = ks + stage(t) * S::kv_bytes + 8 * S::panel;
+		uint32_t weights = at.keys(stage(t)) + 8 * S::panel;
 
 		#pragma unroll
 		for (int h = 0; h < 2; h++) {
@@ -313,11 +145,11 @@ latent_kernel(mla_args a, M m, int batch, unsigned *tickets, const __grid_consta
 			mx[h] = most;
 		}
 		proxy_fence();
-		bar_arrive(ready(t % 2));
+		bar_arrive(at.ready(t % 2));
 	};
 	/* the other's weights of a tile are there */
 	auto heard = [&](int t) {
-		bar_wait(ready(t % 2), heard_of++ & 1);
+		bar_wait(at.ready(t % 2), heard_of++ & 1);
 		#pragma unroll
 		for (int h = 0; h < 2; h++) {
 			float most = maxima[t % 2][base + h * 8];
@@ -336,7 +168,7 @@ latent_kernel(mla_args a, M m, int batch, unsigned *tickets, const __grid_consta
 			group_arrive(TURN, 256);
 		wg_wait<0>();
 		wg_hold<32>(s);
-		bar_arrive_if(qempty, t + 2 >= w.tiles);
+		bar_arrive_if(at.qempty(), t + 2 >= w.tiles);
 		softmax(t, cut);
 		shrink();
 		values(t);
@@ -357,7 +189,7 @@ latent_kernel(mla_args a, M m, int batch, unsigned *tickets, const __grid_consta
 			others(t);
 			wg_wait<1>();
 			wg_hold<32>(s);
-			bar_arrive_if(qempty, t + 3 >= w.tiles);
+			bar_arrive_if(at.qempty(), t + 3 >= w.tiles);
 			softmax(t + 1, cut);
 			end(t);
 			shrink();
@@ -382,7 +214,7 @@ latent_kernel(mla_args a, M m, int batch, unsigned *tickets, const __grid_consta
 	};
 
 	for (int turn = 0;; turn++, g += w.tiles) {
-		bar_wait(qfull, turn & 1);
+		bar_wait(at.qfull(), turn & 1);
 		w = told;
 		if (w.tiles < 0)
 			return;
@@ -392,36 +224,36 @@ latent_kernel(mla_args a, M m, int batch, unsigned *tickets, const __grid_consta
 		mx[0] = mx[1] = -INFINITY;
 		l[0] = l[1] = 0;
 		/* who has no tile needs no queries */
-		bar_arrive_if(qempty, w.tiles <= half);
+		bar_arrive_if(at.qempty(), w.tiles <= half);
 		if (half == 0)
 			all(even);
 		else
 			all(odd);
 		/* both have read the sums of the unit before; and have written those of this one */
-		bar_arrive(both);
-		bar_wait(both, 0);
+		bar_arrive(at.both());
+		bar_wait(at.both(), 0);
 		#pragma unroll
 		for (int h = 0; h < 2; h++) {
 			l[h] = quad_sum(l[h]);
 			if (lane % 4 == 0)
 				sums[half][base + h * 8] = l[h];
 		}
-		bar_arrive(both);
-		bar_wait(both, 1);
+		bar_arrive(at.both());
+		bar_wait(at.both(), 1);
 		#pragma unroll
 		for (int h = 0; h < 2; h++) {
 			int r = base + h * 8;
 			float sum = sums[0][r] + sums[1][r], inv = sum == 0 ? 0 : 1 / sum;
-			int64_t at = (int64_t)w.q_from * S::H + w.first + r;
+			int64_t to = (int64_t)w.q_from * S::H + w.first + r;
 
 			if (w.first + r >= w.q_len * S::H)
 				continue;
 			#pragma unroll
 			for (int n = 0; n < 32; n++)
-				*(uint32_t *)(a.out + at * 512 + half * 256 + n * 8 + lane % 4 * 2) =
+				*(uint32_t *)(a.out + to * 512 + half * 256 + n * 8 + lane % 4 * 2) =
 					pack2<ob_bfloat16>(o[n * 4 + h * 2] * inv, o[n * 4 + h * 2 + 1] * inv);
 			if (half == 0 && lane % 4 == 0)
-				a.lse[at] = sum == 0 ? -INFINITY : mx[h] * a.scale + log2f(sum);
+				a.lse[to] = sum == 0 ? -INFINITY : mx[h] * a.scale + log2f(sum);
 		}
 	}
 #endif
