@@ -74,6 +74,8 @@ static __device__ __forceinline__ void latent_copy(const mla_args &a, const M &m
 	int64_t low = total;
 	unsigned drawn = 0;
 	uint32_t swizzled = r0 * 128 + ((c ^ r0) & 7) * 16;
+	/* boxes are asked for by the first warp, which alone waits for their places; see prefill_copy() */
+	bool waits = !box || threadIdx.x < 32;
 
 	for (int64_t u = total - 1 - blockIdx.x; u >= 0; u = hopper_next(total, drawn, ticket, turn++)) {
 		int b = hopper_find<S::threads>(u, units, order, low, nth);
@@ -100,7 +102,8 @@ static __device__ __forceinline__ void latent_copy(const mla_args &a, const M &m
 			}
 		};
 		auto queries = [&]() {
-			bar_wait(to.qempty(), turn & 1 ^ 1);
+			if (waits)
+				bar_wait(to.qempty(), turn & 1 ^ 1);
 			if (threadIdx.x == 0)
 				*told = w;
 			if constexpr (S::boxed_queries && box > 0) {
@@ -156,7 +159,7 @@ static __device__ __forceinline__ void latent_copy(const mla_args &a, const M &m
 				bool last = step == S::steps - 1;
 				uint32_t told_by = box && there < S::tile ? to.cut() : to.full(s, step);
 
-				if (step % 2 == 0)
+				if (step % 2 == 0 && waits)
 					bar_wait(to.empty(s, p / 4), phase ^ 1);
 				if (box && threadIdx.x == 0) {
 					if (there == S::tile)
@@ -195,7 +198,8 @@ static __device__ __forceinline__ void latent_copy(const mla_args &a, const M &m
 			}
 		}
 	}
-	bar_wait(to.qempty(), turn & 1 ^ 1);
+	if (waits)
+		bar_wait(to.qempty(), turn & 1 ^ 1);
 	hopper_end(told, to.qfull(), !(S::boxed_queries && box));
 	hopper_done(tickets);
 }

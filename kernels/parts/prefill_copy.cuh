@@ -103,6 +103,14 @@ static __device__ __forceinline__ void prefill_copy(const T *q, const T *k, cons
 	int nth = batch;		/* of the requests, that of the unit; and the units before it */
 	int64_t low = total;
 	unsigned drawn = 0;
+	/*
+	 * Boxes are asked for by the first warp alone, so it alone waits for their places: who comes late to a barrier that does not
+	 * count on it may find it two phases on, and wait for ever.
+	 */
+	auto wait = [&](uint32_t empty, int phase, bool boxed) {
+		if (!boxed || threadIdx.x < 32)
+			bar_wait(empty, phase ^ 1);
+	};
 	/* of a tile, the row and page of this thread's box; or the row threadIdx.x, -1: none */
 	auto find = [&](const part &x) -> int2 {
 		constexpr int each = M::box ? box : 1;
@@ -175,14 +183,14 @@ static __device__ __forceinline__ void prefill_copy(const T *q, const T *k, cons
 			return;
 		int2 at = find(before);
 
-		bar_wait(to.empty_v(n - 1), to.phase(n - 1) ^ 1);
+		wait(to.empty_v(n - 1), to.phase(n - 1), M::box);
 		copy(before, std::integral_constant<int, DV>(), v, maps.v, to.values(n - 1), to.full_v(n - 1), at, true);
 	};
 	auto queries = [&](const struct hopper_unit &w, int half) {
 		uint32_t full = to.full_q(half, unit), place = to.queries(half, unit);
 		int first = w.first + half * 64;
 
-		bar_wait(to.empty_q(half, unit), to.phase_q(unit) ^ 1);
+		wait(to.empty_q(half, unit), to.phase_q(unit), boxed_queries<S>);
 		if (threadIdx.x == 0)
 			told[to.place(half, unit)] = w;
 		if constexpr (boxed_queries<S>) {
@@ -220,7 +228,7 @@ static __device__ __forceinline__ void prefill_copy(const T *q, const T *k, cons
 		at = find(now);
 		for (int t = 0; t < max(w.tiles, 1); t++) {
 			if (now.tile >= 0) {
-				bar_wait(to.empty_k(n), to.phase(n) ^ 1);
+				wait(to.empty_k(n), to.phase(n), M::box);
 				copy(now, std::integral_constant<int, DK>(), k, maps.k, to.keys(n), to.full_k(n), at, false);
 			}
 			if (t == 0 && early) {
@@ -245,7 +253,7 @@ static __device__ __forceinline__ void prefill_copy(const T *q, const T *k, cons
 	}
 	values();
 	for (int half = 0; half < 2; half++) {
-		bar_wait(to.empty_q(half, unit), to.phase_q(unit) ^ 1);
+		wait(to.empty_q(half, unit), to.phase_q(unit), boxed_queries<S>);
 		hopper_end(told + to.place(half, unit), to.full_q(half, unit), !boxed_queries<S>);
 	}
 	hopper_done(tickets);

@@ -61,6 +61,7 @@ struct thread {
 	bool begun;
 	enum state state;
 	unsigned steps;		/* of its warp, so far */
+	int products;		/* groups of wgmma, so far */
 };
 
 struct machine {
@@ -70,6 +71,7 @@ struct machine {
 	jmp_buf home;
 	std::function<void()> body;
 	size_t n, now, polled;	/* threads; which one runs; what any waited for and saw */
+	size_t blocks;		/* so far */
 	uint3 thread, block;
 	dim3 threads_of, grid;
 	uint32_t slot[32][2][WARP][WORDS];
@@ -130,8 +132,33 @@ inline void go_on(size_t i)
 	setcontext(&t.begin);
 }
 
+/* Those that can go on do, once: all but the threads of a warp, or only these. Whether any did. */
+inline bool round(size_t warp, bool others)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < gpu.n; i++) {
+		size_t polled = gpu.polled;
+		enum state was = gpu.threads[i].state;
+
+		if ((i / WARP == warp) == others || (was != RUNS && was != POLLS))
+			continue;
+		go_on(i);
+		any |= was == RUNS || gpu.polled != polled;
+	}
+	for (size_t i = 0; i < gpu.n; i += WARP)
+		any |= release(i, std::min(i + WARP, gpu.n), WARPED);
+	return release(0, gpu.n, BLOCK) || any;
+}
+
+/*
+ * In each block another warp is late, or none: it goes on when nobody else can. So who counts on others that are as far
+ * as itself waits for ever here, where on a GPU it would once in a year.
+ */
 inline void run_block(void)
 {
+	size_t late = gpu.blocks++ % ((gpu.n + WARP - 1) / WARP + 1);
+
 	memset(gpu.named, 0, sizeof gpu.named);
 	for (size_t i = 0; i < gpu.n; i++) {
 		struct thread &t = gpu.threads[i];
@@ -144,23 +171,10 @@ inline void run_block(void)
 		t.begun = false;
 		t.state = RUNS;
 		t.steps = 0;
+		t.products = 0;
 	}
-	for (bool any = true; any;) {
-		any = false;
-		for (size_t i = 0; i < gpu.n; i++)
-			if (gpu.threads[i].state == RUNS) {
-				go_on(i);
-				any = true;
-			} else if (gpu.threads[i].state == POLLS) {
-				size_t polled = gpu.polled;
-
-				go_on(i);
-				any |= gpu.polled != polled;
-			}
-		for (size_t i = 0; i < gpu.n; i += WARP)
-			any |= release(i, std::min(i + WARP, gpu.n), WARPED);
-		any |= release(0, gpu.n, BLOCK);
-	}
+	while (round(late, true) || round(late, false))
+		;
 	for (size_t i = 0; i < gpu.n; i++)
 		if (gpu.threads[i].state != ENDED) {
 			fprintf(stderr, "thread %zu of block (%u, %u, %u) waits for ever\n", i, gpu.block.x,
@@ -351,7 +365,10 @@ static inline void launched_early(void) { }
 /* Barriers, which threads poll. */
 namespace host {
 
-struct bar { uint16_t expected, pending; uint32_t phase; };
+struct bar {
+	uint64_t expected : 12, pending : 12, phase : 1;
+	int64_t bytes : 32;	/* that are still to come */
+};
 
 inline struct bar *bar_of(uint32_t at) { return (struct bar *)smem_of(at); }
 
@@ -359,18 +376,23 @@ inline struct bar *bar_of(uint32_t at) { return (struct bar *)smem_of(at); }
 
 static inline void bar_init(uint32_t bar, int count)
 {
-	*host::bar_of(bar) = { (uint16_t)count, (uint16_t)count, 0 };
+	*host::bar_of(bar) = { (uint64_t)count, (uint64_t)count, 0, 0 };
 }
 
-static inline void bar_arrive(uint32_t bar)
+/* So many arrive, and so many bytes more are to come. */
+static inline void bar_change(uint32_t bar, int arrivals, int bytes)
 {
 	struct host::bar *b = host::bar_of(bar);
 
-	if (--b->pending == 0) {
+	b->pending -= arrivals;
+	b->bytes += bytes;
+	if (b->pending == 0 && b->bytes == 0) {
 		b->pending = b->expected;
 		b->phase ^= 1;
 	}
 }
+
+static inline void bar_arrive(uint32_t bar) { bar_change(bar, 1, 0); }
 
 static inline void bar_wait(uint32_t bar, int phase)
 {

@@ -91,8 +91,22 @@ static inline void proxy_fence(void) { }
 template <int N> static inline void registers_give(void) { }
 template <int N> static inline void registers_take(void) { }
 static inline void wg_fence(void) { }
-static inline void wg_commit(void) { }
-template <int N> static inline void wg_wait(void) { __syncwarp(); }
+static inline void wg_commit(void) { host::gpu.threads[host::gpu.now].products++; }
+
+/* A product is one of all four warps: it is not done before each has come to it. */
+template <int N> static inline void wg_wait(void)
+{
+	size_t first = host::gpu.now / 128 * 128;
+	int done = host::gpu.threads[host::gpu.now].products - N;
+
+	host::poll([=] {
+		for (size_t i = first; i < first + 128; i++)
+			if (host::gpu.threads[i].products < done)
+				return false;
+		return true;
+	});
+	__syncwarp();
+}
 template <int N> static inline void wg_hold(float *) { }
 
 template <typename T> static inline void store_shared(uint32_t at, T v)
@@ -194,10 +208,11 @@ static inline void stm4(uint32_t at, uint32_t a, uint32_t b, uint32_t c, uint32_
 	__syncwarp();
 }
 
-static inline void bar_expect(uint32_t bar, int) { bar_arrive(bar); }
-static inline void bar_expect_more(uint32_t, int) { }
+static inline void bar_expect(uint32_t bar, int bytes) { bar_change(bar, 1, bytes); }
+static inline void bar_expect_more(uint32_t bar, int bytes) { bar_change(bar, 0, bytes); }
 
-static inline void tile_copy(uint32_t to, const CUtensorMap &map, int column, int head, int row, int page, uint32_t)
+static inline void tile_copy(uint32_t to, const CUtensorMap &map, int column, int head, int row, int page,
+			     uint32_t bar)
 {
 	host::tiles t;
 
@@ -212,6 +227,7 @@ static inline void tile_copy(uint32_t to, const CUtensorMap &map, int column, in
 			if (there)
 				memcpy(place, t.base + (((page * t.rows + y) * t.heads + h) * t.dim + x) * 2, 2);
 		}
+	bar_change(bar, 0, -t.box_rows * t.box_heads * 128);
 }
 
 static inline void stm2t(uint32_t at, uint32_t a, uint32_t b)
