@@ -33,7 +33,6 @@ static constexpr bool attend_lse = false;
 
 static constexpr int attend_window = ATTEND_WINDOW;
 static constexpr float attend_log2e = 1.4426950408889634f, attend_cap = ATTEND_CAP * attend_log2e;	/* as logits are, base 2 */
-static constexpr bool attend_plain = !attend_window && attend_cap == 0 && !attend_sinks;
 
 /* Of a query that sees keys up to `end`, the first. */
 static __device__ __forceinline__ int attend_from(int end)
@@ -44,6 +43,14 @@ static __device__ __forceinline__ int attend_from(int end)
 static __device__ __forceinline__ float attend_logit(float x, float scale)
 {
 	return attend_cap > 0 ? attend_cap * tanhf(x * scale / attend_cap) : x * scale;
+}
+
+/* The same of one that is scaled, by functions of a cycle or eight. */
+static __device__ __forceinline__ float attend_capped(float x)
+{
+	constexpr float cap = attend_cap > 0 ? attend_cap : 1;
+
+	return cap - __fdividef(2 * cap, 1 + ex2(x * (2 * attend_log2e / cap)));
 }
 
 /* What a row is to be multiplied with, whose weights have this sum and this maximum. */

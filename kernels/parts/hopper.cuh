@@ -1,6 +1,7 @@
 /* hopper.cuh - what kernels of Hopper share beside instructions: units by tickets, matrices, maxima. */
 #pragma once
 
+#include "attend.cuh"
 #include "ptx_sm90.cuh"
 #include "work.cuh"
 
@@ -22,8 +23,17 @@ static inline bool hopper_able(const void *kernel, int smem)
 	return able;
 }
 
+/* Tiles before those that a unit sees. */
+template <bool WINDOW> struct hopper_skipped {
+	int skip;
+};
+
+template <> struct hopper_skipped<false> {
+	static constexpr int skip = 0;
+};
+
 /* What the copying warpgroup tells the others of a unit: rows of a request, and its KV head if not all are one. */
-struct hopper_unit {
+struct hopper_unit : hopper_skipped<(attend_window > 0)> {
 	int q_from, q_len, head, first, shift, seen;
 	int tiles;	/* of keys; -1: there are no more units */
 };
@@ -48,6 +58,10 @@ static __device__ __forceinline__ struct hopper_unit hopper_unit_of(const M &m, 
 	w.shift = kv_len - w.q_len;
 	w.seen = min(kv_len, last_row / G + w.shift + 1);
 	w.tiles = w.seen > 0 ? (w.seen + tile - 1) / tile : 0;
+	if constexpr (attend_window > 0) {
+		w.skip = attend_from(w.first / G + w.shift + 1) / tile;
+		w.tiles -= w.skip;
+	}
 	return w;
 }
 
@@ -163,10 +177,10 @@ static __device__ __forceinline__ uint64_t wg_matrix(uint32_t at, uint32_t lead)
 
 /*
  * The greatest of a row's logits in a fragment of N * 8 columns and of `was`: of row h of this thread's two, in all
- * lanes that have it. CUT: those from column `limit` on are masked, in d too.
+ * lanes that have it. CUT: those from column `limit` on are masked, in d too, and those before `begin` if there is a window.
  */
 template <int N, bool CUT>
-static __device__ __forceinline__ float wg_row_max(float *d, int h, int limit, float was)
+static __device__ __forceinline__ float wg_row_max(float *d, int h, int begin, int limit, float was)
 {
 	float top[4] = { was, was, was, was };
 	int lane = threadIdx.x % 32;	/* signed: so is limit */
@@ -177,7 +191,9 @@ static __device__ __forceinline__ float wg_row_max(float *d, int h, int limit, f
 		for (int e = 0; e < 2; e++) {
 			float &x = d[n * 4 + h * 2 + e], &best = top[n % 2 * 2 + e];
 
-			if (CUT && n * 8 + lane % 4 * 2 + e >= limit)
+			int column = n * 8 + lane % 4 * 2 + e;
+
+			if (CUT && (column >= limit || (attend_window && column < begin)))
 				x = -INFINITY;
 			best = fmaxf(best, x);
 		}

@@ -124,7 +124,7 @@ latent_kernel(mla_args a, M m, int batch, unsigned *tickets, const __grid_consta
 			int r = base + h * 8;
 			int limit = min(w.seen, (w.first + r) / S::H + w.shift + 1) -
 				(w.tiles - 1 - t) * S::tile;
-			float most = wg_row_max<8, decltype(cut)::value>(s, h, limit, mx[h]), sum[2] = {}, by;
+			float most = wg_row_max<8, decltype(cut)::value>(s, h, 0, limit, mx[h]), sum[2] = {}, by;
 
 			if (lane % 4 == 0)
 				maxima[t % 2][r] = most;

@@ -24,7 +24,7 @@ template <typename T, int DK, int DV, int HQ, int HKV> struct hopper_shape {
 	static constexpr int most = 226 * 1024, others = stages * (k_bytes + v_bytes) + 8 * out_bytes + 1024;
 	static constexpr int places = 2 * q_bytes + others <= most ? 2 : 1;	/* of queries */
 	static constexpr int smem = places * q_bytes + others;
-	static constexpr bool fits = smem <= most && DV == 128 && sizeof(T) == 2 && attend_plain;
+	static constexpr bool fits = smem <= most && DV == 128 && sizeof(T) == 2;
 };
 
 /* For tile_copy(); of q if queries are boxes. */
@@ -224,7 +224,7 @@ static __device__ __forceinline__ void prefill_copy(const T *q, const T *k, cons
 		struct hopper_unit w = hopper_unit_of<S::G>(m, b, (int)((u - low) % HKV), (int)((u - low) / HKV) * S::rows,
 							    S::rows, S::tile);
 
-		now = { b, w.head, w.seen, w.tiles - 1 };
+		now = { b, w.head, w.seen, w.skip + w.tiles - 1 };
 		at = find(now);
 		for (int t = 0; t < max(w.tiles, 1); t++) {
 			if (now.tile >= 0) {

@@ -44,7 +44,7 @@ static __device__ __forceinline__ void give_turn(int group)
 template <typename T, int DK, int DV, int HQ, int HKV, typename M>
 static __global__ void __launch_bounds__(384, 1)
 hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int batch, float scale,
-	      unsigned *tickets, const __grid_constant__ prefill_boxes maps)
+	      unsigned *tickets, const __grid_constant__ prefill_boxes maps, const attend_sink *sinks)
 {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 	using S = hopper_shape<T, DK, DV, HQ, HKV>;
@@ -77,6 +77,8 @@ hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int b
 	uint32_t p[32];
 	uint32_t turned = at.out(half * 4 + warp);
 	struct hopper_unit w = {};
+	/* of what softmax() has; capped logits are base 2 already */
+	const float unit = attend_cap > 0 ? 1 : scale;
 	int turn = -1;		/* units before this one */
 	int n = -1;		/* tiles before that of p; one more before that of s */
 	auto logits = [&]() {
@@ -108,20 +110,24 @@ hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int b
 	/* its weights in s; what there was so far is to shrink by keep */
 	auto softmax = [&](int t, auto cut) {
 		#pragma unroll
+		for (int i = 0; i < 64 && attend_cap > 0; i++)
+			s[i] = attend_capped(s[i] * scale);
+		#pragma unroll
 		for (int h = 0; h < 2; h++) {
-			int limit = min(w.seen, (w.first + base + lane / 4 + h * 8) / S::G + w.shift + 1) -
-				(w.tiles - 1 - t) * S::tile;
-			float most = wg_row_max<16, decltype(cut)::value>(s, h, limit, mx[h]), sum[4] = {}, by;
+			int end = (w.first + base + lane / 4 + h * 8) / S::G + w.shift + 1;
+			int first = (w.skip + w.tiles - 1 - t) * S::tile, limit = min(w.seen, end) - first;
+			float most = wg_row_max<16, decltype(cut)::value>(s, h, attend_from(end) - first, limit, mx[h]);
+			float sum[4] = {}, by;
 
-			keep[h] = most == mx[h] ? 1 : ex2((mx[h] - most) * scale);
-			by = softmax_base(most * scale);
+			keep[h] = most == mx[h] ? 1 : ex2((mx[h] - most) * unit);
+			by = softmax_base(most * unit);
 			#pragma unroll
 			for (int i = 0; i < 16; i++)
 				#pragma unroll
 				for (int e = 0; e < 2; e++) {
 					float &x = s[i * 4 + h * 2 + e];
 
-					x = ex2(fmaf(x, scale, -by));
+					x = ex2(fmaf(x, unit, -by));
 					sum[i % 2 * 2 + e] += x;
 				}
 			l[h] = l[h] * keep[h] + ((sum[0] + sum[1]) + (sum[2] + sum[3]));
@@ -157,9 +163,12 @@ hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int b
 			float sum = quad_sum(l[h]);
 			int row = first + lane / 4 + h * 8;
 
-			inv[h] = sum == 0 ? 0 : __fdividef(1, sum);
-			if (lane % 4 == 0 && row < rows)
-				lse[row_at(w, row)] = sum == 0 ? -INFINITY : mx[h] * scale + log2f(sum);
+			if constexpr (attend_sinks)
+				inv[h] = attend_share(sum, mx[h] * unit, sinks + w.head * S::G + row % S::G);
+			else
+				inv[h] = sum == 0 ? 0 : __fdividef(1, sum);
+			if (attend_lse && lane % 4 == 0 && row < rows)
+				lse[row_at(w, row)] = sum == 0 ? -INFINITY : mx[h] * unit + log2f(sum);
 		}
 		#pragma unroll
 		for (int round = 0; round < rounds; round++) {
@@ -185,7 +194,8 @@ hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int b
 		#pragma unroll 1
 		for (int r = w.first + base; r < min(w.first + base + 16, w.q_len * S::G); r++) {
 			((uint2 *)(out + row_at(w, r) * DV))[lane] = uint2{};
-			lse[row_at(w, r)] = -INFINITY;
+			if (attend_lse)
+				lse[row_at(w, r)] = -INFINITY;
 		}
 	};
 	/* what comes next and has tiles, or the end */
@@ -252,10 +262,21 @@ hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int b
 		/* so many tiles are seen whole by all rows */
 		int whole = max(0, min(w.seen, w.first / S::G + w.shift + 1)) / S::tile, t = 1;
 
-		for (; t < w.tiles - whole; t++)
+		for (; t < min(w.tiles, w.skip + w.tiles - whole); t++)
 			more(t, std::true_type());
-		for (; t < w.tiles; t++)
-			more(t, std::false_type());
+		if constexpr (attend_window > 0) {
+			/* and these the last row sees whole; others do not begin with it */
+			int last = min(w.first + S::rows, w.q_len * S::G) - 1;
+			int begun = (attend_from(last / S::G + w.shift + 1) + S::tile - 1) / S::tile;
+
+			for (; t < w.skip + w.tiles - begun; t++)
+				more(t, std::false_type());
+			for (; t < w.tiles; t++)
+				more(t, std::true_type());
+		} else {
+			for (; t < w.tiles; t++)
+				more(t, std::false_type());
+		}
 
 		struct hopper_unit was = w;
 		float was_l[2] = { l[0], l[1] }, was_mx[2] = { mx[0], mx[1] };
@@ -310,7 +331,7 @@ static int prefill_best(const T *q, const T *k, const T *v, T *out, float *lse, 
 		if (mapped && sm_scale > 0) {
 			kernel<<<(unsigned)std::min<int64_t>(blocks, sm_count()), S::threads, S::smem, stream>>>(
 					q, k, v, out, lse, m, batch, (float)(sm_scale * 1.4426950408889634),
-					(unsigned *)workspace, maps);
+					(unsigned *)workspace, maps, sinks);
 			return cudaGetLastError();
 		}
 	}

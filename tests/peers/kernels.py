@@ -41,10 +41,10 @@ def small_experts():
     return path
 
 
-def narrow(name):
+def narrow(name, window, **change):
     """A model of ../shared with a window that a processor reaches the end of."""
     config = json.loads((SHARED / "models" / (name + ".json")).read_text())
-    config["sliding_window"] = 70
+    config.update(change, sliding_window=window)
     path = work / (name + ".json")
     path.write_text(json.dumps(config))
     return path
@@ -144,7 +144,9 @@ def cases(d):
     if "_paged_decode" in name:
         return [paged(d, x) for x in DECODED] + both(d, paged(d, [65, 0, 3, 130]))
     if "_paged_prefill" in name:
-        return ([paged(d, kv, q) for q, kv in PREFILLED] + [paged(d, [150, 37, 290], [20, 37, 3], follow=True)] +
+        # tiles that a window cuts, ones that it does not, and ones before it
+        far = [paged(d, [750, 300], [90, 2])] if "_sw300" in name else []
+        return (far + [paged(d, kv, q) for q, kv in PREFILLED] + [paged(d, [150, 37, 290], [20, 37, 3], follow=True)] +
                 both(d, paged(d, [150, 3, 64], [20, 3, 1])))
     if "_ragged_prefill" in name:
         # more requests than a block has threads
@@ -224,7 +226,8 @@ WANTED = ("gqa_paged_decode_h16_kv4_d128_ps1", "gqa_paged_decode_h16_kv4_d128_ps
           "moe_fp8_block_scale_renorm_topk8_e16_h256_i128")
 NARROW_WANTED = ("gqa_paged_decode_h2_kv1_d256_ps1_sw70_cap50", "gqa_paged_decode_h16_kv2_d64_ps64_sinks_sw70", "gqa_paged_decode_h16_kv2_d64_ps1_sinks",
                  "gqa_paged_prefill_causal_h2_kv1_d256_ps64_sw70_cap50", "gqa_paged_prefill_causal_h16_kv2_d64_ps1_sinks_sw70",
-                 "gqa_ragged_prefill_causal_h2_kv1_d256_sw70_cap50")
+                 "gqa_paged_prefill_causal_h2_kv1_d128_ps64_sw300_cap50", "gqa_paged_prefill_causal_h16_kv2_d128_ps1_sinks_sw300",
+                 "gqa_ragged_prefill_causal_h2_kv1_d256_sw70_cap50", "gqa_ragged_prefill_causal_h2_kv1_d128_cap50")
 SHARED_WANTED = ("gdn_", "mamba_ssu", "dsa_")
 
 
@@ -236,7 +239,8 @@ def main():
     for model in ("qwen3-next-80b-a3b", "nemotron-h-56b", "deepseek-v3.2") if (SHARED / "models").is_dir() else ():
         define_at([1, 8], model, SHARED / "models" / (model + ".json"))
     for model in ("gemma-2-2b", "gpt-oss-120b") if (SHARED / "models").is_dir() else ():
-        define_at([4], "narrow-" + model, narrow(model))
+        define_at([4], "narrow-" + model, narrow(model, 70))
+        define_at([4], "other-" + model, narrow(model, 300, head_dim=128))
     shutil.rmtree(ds / "solutions")
     all_of = {f.stem: json.loads(f.read_text()) for f in ds.glob("definitions/*/*.json")}
     todo = [all_of[n] for n in WANTED + (NARROW_WANTED if (SHARED / "models").is_dir() else ())]
