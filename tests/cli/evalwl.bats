@@ -85,9 +85,14 @@ says() {
 	[ "$status" -eq 1 ]; [[ $output == *"does not say what eps is"* ]]
 }
 
-@test "a variant with a window or sinks does not get the kernel without" {
+@test "a variant with a window does not get the kernel without, and its own only if its reference says how wide" {
 	jq -c '.name |= sub("$"; "_sw512") | .tags += ["x"]' def.json >v.json
 	mkdir -p v/definitions/gqa_paged; jq . v.json >v/definitions/gqa_paged/${N}_sw512.json
+	run B mksol -d v -t gpu2
+	[ "$status" -eq 1 ]; [[ $output == *"${N}_sw512: its reference does not say what window is"* ]]
+	[ ! -e v/solutions ]
+	jq '.reference |= "WINDOW = 512\nCAP = 0\n" + .' v.json >v/definitions/gqa_paged/${N}_sw512.json
 	B mksol -d v -t gpu2
-	grep -qx "${N}_sw512" gpu2/none.txt; [ ! -e v/solutions ]
+	grep -qx '#define P_window 512' gpu2/src/${N}_sw512/axes.h
+	grep -qx '#define ATTEND_WINDOW P_window' gpu2/src/${N}_sw512/kernel.cu
 }
