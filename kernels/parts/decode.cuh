@@ -111,9 +111,7 @@ static __device__ __forceinline__ void decode_fetch(const decode_args &a, const 
 		return;
 	#pragma unroll
 	for (int i = 0; i < decode_shape::tile / R::step; i++) {
-		int token = c.t * decode_shape::tile + threadIdx.x / R::lanes + i * R::step;
-
-		int at = token + c.skip;
+		int token = c.t * decode_shape::tile + threadIdx.x / R::lanes + i * R::step, at = token + c.skip;
 
 		rows.at[i] = token < c.len ? pages[at / AX_page_size] * AX_page_size + at % AX_page_size : -1;
 	}

@@ -190,7 +190,6 @@ static __device__ __forceinline__ float wg_row_max(float *d, int h, int begin, i
 		#pragma unroll
 		for (int e = 0; e < 2; e++) {
 			float &x = d[n * 4 + h * 2 + e], &best = top[n % 2 * 2 + e];
-
 			int column = n * 8 + lane % 4 * 2 + e;
 
 			if (CUT && (column >= limit || (attend_window && column < begin)))

@@ -37,6 +37,28 @@ static __device__ __forceinline__ int moe_place16(int k)
 	return k & ~15 | k / 2 % 2 * 8 | k / 4 % 4 * 2 | k % 2;
 }
 
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+
+/* Places for steps of a product in shared memory, taken in turns; steps are counted from the block's first on. */
+template <int STAGES, int STAGE> struct moe_ring {
+	enum { BARRIERS = 2 * STAGES };
+	uint32_t base, bar;
+
+	__device__ uint32_t at(int n) const { return base + n % STAGES * STAGE; }
+	__device__ uint32_t full(int n) const { return bar + n % STAGES * 8; }
+	__device__ uint32_t empty(int n) const { return bar + (STAGES + n % STAGES) * 8; }
+	__device__ static int phase(int n) { return n / STAGES & 1; }
+
+	/* full: all that copy, and bytes of boxes; empty: so many of those that multiply. By the first BARRIERS threads. */
+	__device__ void init(int multipliers) const
+	{
+		if (threadIdx.x < BARRIERS)
+			bar_init(bar + threadIdx.x * 8, threadIdx.x < STAGES ? 129 : multipliers);
+	}
+};
+
+#endif
+
 static __global__ void __launch_bounds__(moe_hopper::threads, 1)
 moe_first(moe_args a, const __grid_constant__ moe_boxes maps)
 {
@@ -45,13 +67,11 @@ moe_first(moe_args a, const __grid_constant__ moe_boxes maps)
 	using P = moe_hopper;
 	constexpr int steps = S::H / 128, across = S::I / 64;
 	extern __shared__ char raw[];
-	__shared__ __align__(8) uint64_t bars[2 * P::stages];
+	using R = moe_ring<P::stages, P::stage>;
+	__shared__ __align__(8) uint64_t bars[R::BARRIERS];
 	int group = __shfl_sync(~0u, threadIdx.x / 128, 0), lane = threadIdx.x % 32, warp = threadIdx.x % 128 / 32;
 	int units = *a.ntiles * across, n = 0;		/* steps so far */
-	uint32_t base = (smem_at(raw) + 1023) & ~1023u, bar = smem_at(bars);
-	auto at = [&](int n) { return base + n % P::stages * P::stage; };
-	auto full = [&](int n) { return bar + n % P::stages * 8; };
-	auto empty = [&](int n) { return bar + (P::stages + n % P::stages) * 8; };
+	R ring = { (smem_at(raw) + 1023) & ~1023u, smem_at(bars) };
 	/* the token of a row of a unit; -1: it has none */
 	auto token = [&](int u, int r) {
 		int i = u < units ? a.tile_first[u / across] + r : 0;
@@ -59,8 +79,7 @@ moe_first(moe_args a, const __grid_constant__ moe_boxes maps)
 		return u < units && i < a.tile_end[u / across] ? a.slot[i] : -1;
 	};
 
-	if (threadIdx.x < 2 * P::stages)
-		bar_init(bar + threadIdx.x * 8, threadIdx.x < P::stages ? 129 : 8);
+	ring.init(8);
 	proxy_fence();
 	__syncthreads();
 	if (group == 0) {
@@ -78,18 +97,18 @@ moe_first(moe_args a, const __grid_constant__ moe_boxes maps)
 				soon[i] = token(u + gridDim.x, r0 + i * 16);
 			}
 			for (int k = 0; k < steps; k++, n++) {
-				uint32_t to = at(n) + r0 * 128 + ((c ^ r0) & 7) * 16;
+				uint32_t to = ring.at(n) + r0 * 128 + ((c ^ r0) & 7) * 16;
 
-				bar_wait(empty(n), n / P::stages & 1 ^ 1);
+				bar_wait(ring.empty(n), ring.phase(n) ^ 1);
 				if (threadIdx.x == 0) {
-					bar_expect(full(n), P::tile);
-					tile_copy(at(n) + P::tile, maps.w1, k * 64, 0, w, 0, full(n));
-					tile_copy(at(n) + P::tile * 3 / 2, maps.w1, k * 64, 0, w + S::I, 0, full(n));
+					bar_expect(ring.full(n), P::tile);
+					tile_copy(ring.at(n) + P::tile, maps.w1, k * 64, 0, w, 0, ring.full(n));
+					tile_copy(ring.at(n) + P::tile * 3 / 2, maps.w1, k * 64, 0, w + S::I, 0, ring.full(n));
 				}
 				#pragma unroll
 				for (int i = 0; i < 8; i++)
 					copy16(to + i * 2048, a.x + (int64_t)max(row[i], 0) * S::H + k * 128 + c * 16, row[i] >= 0);
-				bar_arrive_copied(full(n));
+				bar_arrive_copied(ring.full(n));
 			}
 		}
 		copy_commit();
@@ -117,16 +136,16 @@ moe_first(moe_args a, const __grid_constant__ moe_boxes maps)
 				x[h] = row[h] < 0 ? 0 : a.xs[(int64_t)k * a.tokens + row[h]];
 			us = ws[up * steps + k];
 			gs = ws[gate * steps + k];
-			bar_wait(full(n), n / P::stages & 1);
+			bar_wait(ring.full(n), ring.phase(n));
 			wg_fence();
 			#pragma unroll
 			for (int i = 0; i < 4; i++)
-				wg_e4m3(part, wg_matrix(at(n) + (group - 1) * 8192 + i * 32, 16),
-					wg_matrix(at(n) + P::tile + i * 32, 16), i > 0);
+				wg_e4m3(part, wg_matrix(ring.at(n) + (group - 1) * 8192 + i * 32, 16),
+					wg_matrix(ring.at(n) + P::tile + i * 32, 16), i > 0);
 			wg_commit();
 			wg_wait<0>();
 			wg_hold<64>(part);
-			bar_arrive_if(empty(n), lane == 0);
+			bar_arrive_if(ring.empty(n), lane == 0);
 			#pragma unroll
 			for (int i = 0; i < 64; i++)
 				acc[i] += x[i / 2 % 2] * (i < 32 ? us : gs) * part[i];
@@ -170,17 +189,14 @@ moe_second(moe_args a, const __grid_constant__ moe_boxes maps)
 	enum { MULTIPLIERS = 1 };	/* named barrier */
 	constexpr int steps = S::I / 128, across = S::H / 128;
 	extern __shared__ char raw[];
-	__shared__ __align__(8) uint64_t bars[2 * P::stages2];
+	using R = moe_ring<P::stages2, P::stage2>;
+	__shared__ __align__(8) uint64_t bars[R::BARRIERS];
 	__shared__ float weights[2][P::rows];
 	int group = __shfl_sync(~0u, threadIdx.x / 128, 0), lane = threadIdx.x % 32, warp = threadIdx.x % 128 / 32;
 	int units = *a.ntiles * across, n = 0;		/* steps so far */
-	uint32_t base = (smem_at(raw) + 1023) & ~1023u, bar = smem_at(bars);
-	auto at = [&](int n) { return base + n % P::stages2 * P::stage2; };
-	auto full = [&](int n) { return bar + n % P::stages2 * 8; };
-	auto empty = [&](int n) { return bar + (P::stages2 + n % P::stages2) * 8; };
+	R ring = { (smem_at(raw) + 1023) & ~1023u, smem_at(bars) };
 
-	if (threadIdx.x < 2 * P::stages2)
-		bar_init(bar + threadIdx.x * 8, threadIdx.x < P::stages2 ? 129 : 256);
+	ring.init(256);
 	proxy_fence();
 	__syncthreads();
 	if (group == 0) {
@@ -191,15 +207,15 @@ moe_second(moe_args a, const __grid_constant__ moe_boxes maps)
 			const float *scale = a.mids + (int64_t)min(first + (int)threadIdx.x, a.tokens * S::TOP - 1) * (S::I / 64);
 
 			for (int k = 0; k < steps; k++, n++) {
-				bar_wait(empty(n), n / P::stages2 & 1 ^ 1);
+				bar_wait(ring.empty(n), ring.phase(n) ^ 1);
 				if (threadIdx.x == 0) {
-					bar_expect(full(n), 3 * P::tile);
-					tile_copy(at(n), maps.mid, k * 128, 0, first, 0, full(n));
-					tile_copy(at(n) + P::tile, maps.mid, k * 128 + 64, 0, first, 0, full(n));
-					tile_copy(at(n) + 2 * P::tile, maps.w2, k * 64, 0, e * S::H + u % across * 128, 0, full(n));
+					bar_expect(ring.full(n), 3 * P::tile);
+					tile_copy(ring.at(n), maps.mid, k * 128, 0, first, 0, ring.full(n));
+					tile_copy(ring.at(n) + P::tile, maps.mid, k * 128 + 64, 0, first, 0, ring.full(n));
+					tile_copy(ring.at(n) + 2 * P::tile, maps.w2, k * 64, 0, e * S::H + u % across * 128, 0, ring.full(n));
 				}
-				copy8(at(n) + 3 * P::tile + threadIdx.x * 8, scale + k * 2);
-				bar_arrive_copied(full(n));
+				copy8(ring.at(n) + 3 * P::tile + threadIdx.x * 8, scale + k * 2);
+				bar_arrive_copied(ring.full(n));
 			}
 		}
 		copy_commit();
@@ -209,7 +225,7 @@ moe_second(moe_args a, const __grid_constant__ moe_boxes maps)
 	registers_take<232>();
 	int half = group - 1, row = half * 64 + warp * 16 + lane / 4;	/* of weights, and 8 more */
 	int thread = threadIdx.x - 128, odd = 0;
-	uint32_t out = base + P::stages2 * P::stage2;
+	uint32_t out = ring.base + P::stages2 * P::stage2;
 
 	for (int u = blockIdx.x; u < units; u += gridDim.x, odd ^= 1) {
 		int e = a.tile_expert[u / across], first = a.tile_first[u / across], m = a.tile_end[u / across] - first;
@@ -223,7 +239,7 @@ moe_second(moe_args a, const __grid_constant__ moe_boxes maps)
 		for (int k = 0; k < steps; k++, n++) {
 			float soon = ws[min(k + 1, steps - 1)];
 
-			bar_wait(full(n), n / P::stages2 & 1);
+			bar_wait(ring.full(n), ring.phase(n));
 			#pragma unroll
 			for (int j = 0; j < 2; j++) {
 				uint32_t f[16];
@@ -233,7 +249,7 @@ moe_second(moe_args a, const __grid_constant__ moe_boxes maps)
 					uint32_t w[4];
 					int r = half * 64 + warp * 16 + lane % 16, c = j * 4 + i * 2 + lane / 16;
 
-					ldm4(w, at(n) + 2 * P::tile + r * 128 + ((c ^ r) & 7) * 16);
+					ldm4(w, ring.at(n) + 2 * P::tile + r * 128 + ((c ^ r) & 7) * 16);
 					#pragma unroll
 					for (int x = 0; x < 4; x++)
 						moe_wide(w[x], f + i * 8 + x / 2 * 4 + x % 2, f + i * 8 + x / 2 * 4 + x % 2 + 2);
@@ -241,14 +257,14 @@ moe_second(moe_args a, const __grid_constant__ moe_boxes maps)
 				wg_fence();
 				#pragma unroll
 				for (int i = 0; i < 4; i++)
-					wg_f16(part, f + i * 4, wg_matrix(at(n) + j * P::tile + i * 32, 16), i > 0);
+					wg_f16(part, f + i * 4, wg_matrix(ring.at(n) + j * P::tile + i * 32, 16), i > 0);
 				wg_commit();
 				wg_wait<0>();
 				wg_hold<64>(part);
 				#pragma unroll
 				for (int i = 0; i < 16; i++) {
 					/* of two tokens, each half's */
-					uint4 v = load_shared(at(n) + 3 * P::tile + (i * 8 + lane % 4 * 2) * 8);
+					uint4 v = load_shared(ring.at(n) + 3 * P::tile + (i * 8 + lane % 4 * 2) * 8);
 					float x = __uint_as_float(j ? v.y : v.x) * by, y = __uint_as_float(j ? v.w : v.z) * by;
 
 					#pragma unroll
@@ -258,7 +274,7 @@ moe_second(moe_args a, const __grid_constant__ moe_boxes maps)
 					}
 				}
 			}
-			bar_arrive(empty(n));
+			bar_arrive(ring.empty(n));
 			by = soon;
 		}
 		/* the sums before have been read */

@@ -319,6 +319,7 @@ static int prefill_best(const T *q, const T *k, const T *v, T *out, float *lse, 
 		prefill_boxes maps = {};
 		auto kernel = hopper_kernel<T, DK, DV, HQ, HKV, M>;
 		int64_t blocks = ((total_q * S::G + S::rows - 1) / S::rows + batch) * HKV;
+
 		if (able < 0)
 			able = hopper_able((const void *)kernel, S::smem);
 		if (!M::box) {

@@ -188,7 +188,6 @@ template <int N, int ROWS> static inline void wg_narrow(float *d, uint64_t a, ui
 	host::multiply<__nv_bfloat16, N>(d, a, ROWS, b, false, add);
 }
 
-/* Row j of a matrix that is stored has its elements from lanes j / 2, of all eight rows in the registers. */
 static inline uint4 load_shared(uint32_t at)
 {
 	uint4 v;
@@ -230,6 +229,7 @@ static inline void tile_copy(uint32_t to, const CUtensorMap &map, int column, in
 	bar_change(bar, 0, -t.box_rows * t.box_heads * 128);
 }
 
+/* Row j of a matrix that is stored has its elements from lanes j / 2, of all eight rows in the registers. */
 static inline void stm2t(uint32_t at, uint32_t a, uint32_t b)
 {
 	struct piece { uint32_t v[2]; } mine = { { a, b } };
