@@ -43,6 +43,24 @@ enum { TOGETHER = 16 };
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
+/* Places for steps of a product in shared memory, taken in turns; steps are counted from the block's first on. */
+template <int STAGES, int STAGE> struct hopper_ring {
+	enum { BARRIERS = 2 * STAGES };
+	uint32_t base, bar;
+
+	__device__ uint32_t at(int n) const { return base + n % STAGES * STAGE; }
+	__device__ uint32_t full(int n) const { return bar + n % STAGES * 8; }
+	__device__ uint32_t empty(int n) const { return bar + (STAGES + n % STAGES) * 8; }
+	__device__ static int phase(int n) { return n / STAGES & 1; }
+
+	/* Who arrives: at full beside bytes of boxes, at empty. By the first BARRIERS threads. */
+	__device__ void init(int copiers, int multipliers) const
+	{
+		if (threadIdx.x < BARRIERS)
+			bar_init(bar + threadIdx.x * 8, threadIdx.x < STAGES ? copiers : multipliers);
+	}
+};
+
 /* Rows from `first` on, `most` of them and G of a token, see tiles of so many keys. */
 template <int G, typename M>
 static __device__ __forceinline__ struct hopper_unit hopper_unit_of(const M &m, int b, int head, int first,

@@ -3,23 +3,19 @@
  * 128: routed tokens, two grouped matrix products, SwiGLU between them.
  *
  * Tokens are listed by expert; a tile of a product is up to BM of an expert's tokens and
- * 128 rows of its weights. float8 is widened to 16 bits in registers (exactly), so that it
- * runs from sm_80 on; each block of 128 along K is summed on its own and then scaled, in
- * float32. Small batches are bound by reading the weights of the experts that are hit.
- *
- * Both factors are read in another order along K than the instruction names: thread t
- * of four takes 16 neighbours, for four steps. A sum does not mind. (What the first product makes is written in that order.)
+ * 128 rows of its weights. Small batches are bound by reading the weights of the experts that are hit. What the first
+ * product makes has 16 bits, and is written in the order in which the second takes it.
  */
 #pragma once
 
-#include "cuda.cuh"
+#include "fp8_mma.cuh"
 
 #include <algorithm>
 
 struct moe_shape {
 	static constexpr int H = AX_hidden_size, I = AX_intermediate_size;
 	static constexpr int E = AX_num_local_experts;
-	static constexpr int TOP = P_top_k, BN = 128, BK = 128, stages = 3;
+	static constexpr int TOP = P_top_k;
 	static_assert(H % 128 == 0 && I % 128 == 0, "sizes of whole scale blocks");
 	static_assert(AX_gemm1_out_size == 2 * I, "gate and up");
 };
@@ -93,25 +89,6 @@ static __global__ void moe_scatter(moe_args a)
 	a.listed[to] = a.weight[i];
 }
 
-/* Four float8 of a word as two pairs of 16-bit floats. */
-static __device__ __forceinline__ void moe_wide(uint32_t w, uint32_t *lo, uint32_t *hi)
-{
-	__half2_raw a = __nv_cvt_fp8x2_to_halfraw2((__nv_fp8x2_storage_t)(w & 0xffff), __NV_E4M3);
-	__half2_raw b = __nv_cvt_fp8x2_to_halfraw2((__nv_fp8x2_storage_t)(w >> 16), __NV_E4M3);
-
-	*lo = *(uint32_t *)&a;
-	*hi = *(uint32_t *)&b;
-}
-
-/*
- * Where number k of 64 of mid lies: so that ldmatrix gives a thread those that belong to its weights, 16 neighbours
- * in float8.
- */
-static __device__ __forceinline__ int moe_place(int k)
-{
-	return k / 4 % 4 * 16 + k / 2 % 2 * 8 + k / 16 * 2 + k % 2;
-}
-
 #include "moe_sm90.cuh"
 
 /*
@@ -122,9 +99,8 @@ template <int BM, bool FIRST>
 static __global__ void __launch_bounds__(128) moe_gemm(moe_args a)
 {
 	using S = moe_shape;
-	constexpr int K = FIRST ? S::H : S::I, steps = K / S::BK;
-	constexpr int arow = FIRST ? 128 : 256, a_bytes = BM * arow, w_bytes = S::BN * 128;
-	constexpr int stage = a_bytes + w_bytes, MT = BM / 16, NT = 4, PARTS = FIRST ? 1 : 2;
+	using T = fp8_tile<BM, !FIRST>;
+	constexpr int K = FIRST ? S::H : S::I, MT = T::MT, NT = T::NT;
 	extern __shared__ __align__(128) char smem[];
 	__shared__ int rows[BM];
 	int tile = blockIdx.y, lane = threadIdx.x % 32, warp = threadIdx.x / 32;
@@ -137,140 +113,32 @@ static __global__ void __launch_bounds__(128) moe_gemm(moe_args a)
 	for (int i = threadIdx.x; i < BM; i += 128)
 		rows[i] = i < m ? FIRST ? a.slot[first + i] : first + i : -1;
 	__syncthreads();
-	uint32_t base = smem_at(smem);
 	const ob_float8_e4m3fn *w = FIRST ? a.w1 + (int64_t)e * 2 * S::I * S::H :
 		a.w2 + (int64_t)e * S::H * S::I;
 	/* row r of the tile's weights: 64 of each half for FIRST */
 	auto wrow = [&](int r) {
 		return FIRST ? (int)(blockIdx.x * 64 + r % 64 + r / 64 * S::I) :
-			(int)(blockIdx.x * S::BN + r);
+			(int)(blockIdx.x * T::BN + r);
 	};
-	auto copy = [&](int k, int st) {
-		uint32_t to = base + st * stage;
+	auto left = [&](int r) -> struct fp8_row {
+		int row = rows[r], some = max(row, 0);
 
-		for (int i = threadIdx.x; i < BM * (arow / 16); i += 128) {
-			int r = i / (arow / 16), c = i % (arow / 16), row = rows[r];
-			int at = FIRST ? (c ^ (r & 1) * 4) : (c & 8) | ((c ^ r) & 7);
-			const char *from = FIRST ?
-				(const char *)(a.x + (int64_t)max(row, 0) * S::H + k * 128) :
-				(const char *)(a.mid + (int64_t)max(row, 0) * S::I + k * 128);
+		return { FIRST ? (const char *)(a.x + (int64_t)some * K) : (const char *)(a.mid + (int64_t)some * K), row >= 0 };
+	};
+	auto right = [&](int r) -> struct fp8_row { return { (const char *)(w + (int64_t)wrow(r) * K), true }; };
+	auto scale = [&](int k, int p, int r) {
+		int row = rows[r];
 
-			copy16(to + r * arow + at * 16, from + c * 16, row >= 0);
-		}
-		#pragma unroll
-		for (int i = threadIdx.x; i < S::BN * 8; i += 128) {
-			int r = i / 8, c = i % 8;
-
-			copy16(to + a_bytes + r * 128 + (c ^ (r & 1) * 4) * 16,
-			       w + (int64_t)wrow(r) * K + k * 128 + c * 16, true);
-		}
-		copy_commit();
+		return row < 0 ? 0 : FIRST ? a.xs[(int64_t)k * a.tokens + row] :
+			a.mids[(int64_t)row * (S::I / 64) + k * 2 + p];
 	};
 	/* of the weights, a block of 128 by 128: a warp's rows are in one */
 	int block = wrow(warp * 32) / 128;
 	const float *wscale = FIRST ? a.ws1 + ((int64_t)e * (2 * S::I / 128) + block) * (S::H / 128) :
 		a.ws2 + ((int64_t)e * (S::H / 128) + block) * (S::I / 128);
-	/* scales of the k-th 128 along K: of this thread's rows, of each half if the first product made them; asked for early */
-	float scale[PARTS][MT][2], ws, ws_soon = wscale[0];
-	auto scales = [&](int k, float (*to)[2], int p) {
-		#pragma unroll
-		for (int i = 0; i < MT; i++)
-			#pragma unroll
-			for (int h = 0; h < 2; h++) {
-				int row = rows[i * 16 + h * 8 + g];
+	float acc[MT][NT][4];
 
-				to[i][h] = row < 0 ? 0 : FIRST ? a.xs[(int64_t)k * a.tokens + row] :
-					a.mids[(int64_t)row * (S::I / 64) + k * 2 + p];
-			}
-	};
-	float acc[MT][NT][4] = {}, part[MT][NT][4];
-	#pragma unroll
-	for (int p = 0; p < PARTS; p++)
-		scales(0, scale[p], p);
-	for (int k = 0; k < S::stages - 1; k++)
-		if (k < steps)
-			copy(k, k);
-		else
-			copy_commit();
-	for (int k = 0; k < steps; k++) {
-		const char *at = smem + k % S::stages * stage;
-
-		copy_wait<S::stages - 2>();
-		__syncthreads();
-		if (k + S::stages - 1 < steps)
-			copy(k + S::stages - 1, (k + S::stages - 1) % S::stages);
-		else
-			copy_commit();
-		ws = ws_soon;
-		ws_soon = wscale[min(k + 1, steps - 1)];
-		#pragma unroll
-		for (int half = 0; half < 2; half++) {
-			uint4 wv[NT];
-
-			if (half < PARTS)
-				#pragma unroll
-				for (int i = 0; i < MT * NT * 4; i++)
-					part[i / NT / 4][i / 4 % NT][i % 4] = 0;
-
-			#pragma unroll
-			for (int n = 0; n < NT; n++) {
-				int r = warp * 32 + n * 8 + g;
-
-				wv[n] = *(const uint4 *)(at + a_bytes + r * 128 +
-							 (half * 4 + t ^ (r & 1) * 4) * 16);
-			}
-			#pragma unroll
-			for (int i = 0; i < MT; i++) {
-				uint4 av[2];
-
-				if (FIRST)
-					#pragma unroll
-					for (int h = 0; h < 2; h++) {
-						int r = i * 16 + h * 8 + g;
-
-						av[h] = *(const uint4 *)(at + r * arow + (half * 4 + t ^ (r & 1) * 4) * 16);
-					}
-				#pragma unroll
-				for (int s = 0; s < 4; s++) {
-					uint32_t f[4];
-
-					if (FIRST) {
-						#pragma unroll
-						for (int h = 0; h < 2; h++)
-							moe_wide(((const uint32_t *)&av[h])[s], &f[h], &f[h + 2]);
-					} else {
-						int r = i * 16 + lane % 16, c = half * 8 + s * 2 + lane / 16;
-
-						ldm4(f, base + k % S::stages * stage + r * arow + ((c & 8) | ((c ^ r) & 7)) * 16);
-					}
-					#pragma unroll
-					for (int n = 0; n < NT; n++) {
-						uint32_t b0, b1;
-
-						moe_wide(((const uint32_t *)&wv[n])[s], &b0, &b1);
-						mma(part[i][n], f, b0, b1, ob_float16());
-					}
-				}
-			}
-			if (half + PARTS < 2)
-				continue;
-			#pragma unroll
-			for (int i = 0; i < MT; i++)
-				#pragma unroll
-				for (int h = 0; h < 2; h++) {
-					float by = scale[half % PARTS][i][h] * ws;
-
-					#pragma unroll
-					for (int n = 0; n < NT; n++) {
-						acc[i][n][h * 2] += by * part[i][n][h * 2];
-						acc[i][n][h * 2 + 1] += by * part[i][n][h * 2 + 1];
-					}
-				}
-			scales(min(k + 1, steps - 1), scale[half % PARTS], half);
-		}
-	}
-	copy_wait<0>();
-	__syncthreads();
+	fp8_product<BM, !FIRST, K>(smem, acc, left, right, scale, [&](int k) { return wscale[k]; });
 	if constexpr (FIRST) {
 		/* the halves meet in shared memory: warps 0, 1 have x1, warps 2, 3 the gate */
 		float *both = (float *)smem;
@@ -305,7 +173,7 @@ static __global__ void __launch_bounds__(128) moe_gemm(moe_args a)
 
 			#pragma unroll
 			for (int c = 0; c < cols; c += 2)
-				*(uint32_t *)(to + moe_place(c0 + c)) = pack2<ob_float16>(ldexpf(v[c], -power), ldexpf(v[c + 1], -power));
+				*(uint32_t *)(to + fp8_place(c0 + c)) = pack2<ob_float16>(ldexpf(v[c], -power), ldexpf(v[c + 1], -power));
 			if (c0 == 0)
 				a.mids[(int64_t)(first + r) * (S::I / 64) + blockIdx.x] = ldexpf(1, power);
 		}
@@ -319,7 +187,7 @@ static __global__ void __launch_bounds__(128) moe_gemm(moe_args a)
 				if (r >= m)
 					continue;
 				float weight = a.listed[first + r];
-				float *to = a.sum + (int64_t)a.slot[first + r] * S::H + blockIdx.x * S::BN + warp * 32;
+				float *to = a.sum + (int64_t)a.slot[first + r] * S::H + blockIdx.x * T::BN + warp * 32;
 
 				#pragma unroll
 				for (int n = 0; n < NT; n++) {
@@ -411,8 +279,7 @@ static void moe_lists(const moe_args &a, int bm, cudaStream_t stream)
 template <int BM> static void moe_products(const moe_args &a, cudaStream_t stream)
 {
 	using S = moe_shape;
-	constexpr int one = S::stages * (BM * 128 + S::BN * 128), two = S::stages * (BM * 256 + S::BN * 128);
-	constexpr int both = BM * 132 * 4;
+	constexpr int one = fp8_tile<BM, false>::smem, two = fp8_tile<BM, true>::smem, both = BM * 132 * 4;
 	constexpr int smem1 = one > both ? one : both;
 	static int ready;
 	unsigned tiles = (unsigned)((int64_t)a.tokens * S::TOP / BM + S::E);
@@ -424,7 +291,7 @@ template <int BM> static void moe_products(const moe_args &a, cudaStream_t strea
 	ready = 1;
 	moe_lists(a, BM, stream);
 	moe_gemm<BM, true><<<dim3(S::I / 64, tiles), 128, smem1, stream>>>(a);
-	moe_gemm<BM, false><<<dim3(S::H / S::BN, tiles), 128, two, stream>>>(a);
+	moe_gemm<BM, false><<<dim3(S::H / 128, tiles), 128, two, stream>>>(a);
 }
 
 /* By wgmma; false: there is none here. */

@@ -37,28 +37,6 @@ static __device__ __forceinline__ int moe_place16(int k)
 	return k & ~15 | k / 2 % 2 * 8 | k / 4 % 4 * 2 | k % 2;
 }
 
-#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-
-/* Places for steps of a product in shared memory, taken in turns; steps are counted from the block's first on. */
-template <int STAGES, int STAGE> struct moe_ring {
-	enum { BARRIERS = 2 * STAGES };
-	uint32_t base, bar;
-
-	__device__ uint32_t at(int n) const { return base + n % STAGES * STAGE; }
-	__device__ uint32_t full(int n) const { return bar + n % STAGES * 8; }
-	__device__ uint32_t empty(int n) const { return bar + (STAGES + n % STAGES) * 8; }
-	__device__ static int phase(int n) { return n / STAGES & 1; }
-
-	/* full: all that copy, and bytes of boxes; empty: so many of those that multiply. By the first BARRIERS threads. */
-	__device__ void init(int multipliers) const
-	{
-		if (threadIdx.x < BARRIERS)
-			bar_init(bar + threadIdx.x * 8, threadIdx.x < STAGES ? 129 : multipliers);
-	}
-};
-
-#endif
-
 static __global__ void __launch_bounds__(moe_hopper::threads, 1)
 moe_first(moe_args a, const __grid_constant__ moe_boxes maps)
 {
@@ -67,7 +45,7 @@ moe_first(moe_args a, const __grid_constant__ moe_boxes maps)
 	using P = moe_hopper;
 	constexpr int steps = S::H / 128, across = S::I / 64;
 	extern __shared__ char raw[];
-	using R = moe_ring<P::stages, P::stage>;
+	using R = hopper_ring<P::stages, P::stage>;
 	__shared__ __align__(8) uint64_t bars[R::BARRIERS];
 	int group = __shfl_sync(~0u, threadIdx.x / 128, 0), lane = threadIdx.x % 32, warp = threadIdx.x % 128 / 32;
 	int units = *a.ntiles * across, n = 0;		/* steps so far */
@@ -79,7 +57,7 @@ moe_first(moe_args a, const __grid_constant__ moe_boxes maps)
 		return u < units && i < a.tile_end[u / across] ? a.slot[i] : -1;
 	};
 
-	ring.init(8);
+	ring.init(129, 8);
 	proxy_fence();
 	__syncthreads();
 	if (group == 0) {
@@ -189,14 +167,14 @@ moe_second(moe_args a, const __grid_constant__ moe_boxes maps)
 	enum { MULTIPLIERS = 1 };	/* named barrier */
 	constexpr int steps = S::I / 128, across = S::H / 128;
 	extern __shared__ char raw[];
-	using R = moe_ring<P::stages2, P::stage2>;
+	using R = hopper_ring<P::stages2, P::stage2>;
 	__shared__ __align__(8) uint64_t bars[R::BARRIERS];
 	__shared__ float weights[2][P::rows];
 	int group = __shfl_sync(~0u, threadIdx.x / 128, 0), lane = threadIdx.x % 32, warp = threadIdx.x % 128 / 32;
 	int units = *a.ntiles * across, n = 0;		/* steps so far */
 	R ring = { (smem_at(raw) + 1023) & ~1023u, smem_at(bars) };
 
-	ring.init(256);
+	ring.init(129, 256);
 	proxy_fence();
 	__syncthreads();
 	if (group == 0) {
@@ -252,7 +230,7 @@ moe_second(moe_args a, const __grid_constant__ moe_boxes maps)
 					ldm4(w, ring.at(n) + 2 * P::tile + r * 128 + ((c ^ r) & 7) * 16);
 					#pragma unroll
 					for (int x = 0; x < 4; x++)
-						moe_wide(w[x], f + i * 8 + x / 2 * 4 + x % 2, f + i * 8 + x / 2 * 4 + x % 2 + 2);
+						fp8_wide(w[x], f + i * 8 + x / 2 * 4 + x % 2, f + i * 8 + x / 2 * 4 + x % 2 + 2);
 				}
 				wg_fence();
 				#pragma unroll
