@@ -2,7 +2,7 @@
  * norm.cuh - RMSNorm of rows, with an addition before it or a weight of 1 + w.
  *
  * Memory-bound: each row is read once and kept in registers. Short rows are a
- * warp's, long ones a block's, one or two 16-byte vectors a thread.
+ * warp's, long ones a block's, one 16-byte vector a thread or two: of 4096 numbers on, where one is too little to ask for at a time.
  */
 #pragma once
 
@@ -10,9 +10,8 @@
 
 template <typename T, int HIDDEN> struct norm_shape {
 	static constexpr int vectors = HIDDEN / vec<T>::n;
-	static constexpr int threads = vectors <= 64 ? 32 :
-		vectors > 1024 ? 1024 : (vectors + 31) / 32 * 32 > 512 ? (vectors / 2 + 31) / 32 * 32 :
-		(vectors + 31) / 32 * 32;
+	static constexpr int threads = vectors <= 64 ? 32 : vectors > 2048 ? 1024 :
+		((vectors < 512 ? vectors : (vectors + 1) / 2) + 31) / 32 * 32;
 	static constexpr int each = (vectors + threads - 1) / threads;
 	static constexpr int rows = threads == 32 ? 4 : 1;	/* a block */
 };
