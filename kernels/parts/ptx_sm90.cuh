@@ -142,6 +142,14 @@ static __device__ __forceinline__ void wg_e4m3(float *d, uint64_t a, uint64_t b,
 		     WG_D64(d) : "l"(a), "l"(b), "r"(add));
 }
 
+/* The same, a in registers. */
+static __device__ __forceinline__ void wg_e4m3(float *d, const uint32_t *a, uint64_t b, int add)
+{
+	asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %69, 0;\n"
+		     "wgmma.mma_async.sync.aligned.m64n128k32.f32.e4m3.e4m3 " WG_REGS ", {%64,%65,%66,%67}, %68, p, 1, 1;\n}" :
+		     WG_D64(d) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));
+}
+
 /* d[64][128] = or += a b of fp16, a in registers, columns of b along K. */
 static __device__ __forceinline__ void wg_f16(float *d, const uint32_t *a, uint64_t b, int add)
 {

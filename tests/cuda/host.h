@@ -304,6 +304,7 @@ template <typename T> static inline T atomicMax(T *at, T v)
 }
 
 template <typename T> static inline T __ldcs(const T *p) { return *p; }
+template <typename T> static inline T __ldcg(const T *p) { return *p; }
 template <typename T> static inline void __stcs(T *p, T v) { *p = v; }
 
 static inline unsigned __float_as_uint(float x)

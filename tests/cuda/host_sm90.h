@@ -129,25 +129,56 @@ static inline void latent_qk(float *d, uint64_t a, uint64_t b, int add)
 	host::multiply<__nv_bfloat16, 64>(d, a, false, b, false, add);
 }
 
-static inline void wg_e4m3(float *d, uint64_t a, uint64_t b, int add)
+/* Number k of a row of float8. */
+static inline float e4m3_of(uint64_t matrix, int at, int k)
 {
-	int row = (int)(host::gpu.now % 128 / 32) * 16 + host::lane() / 4;
-	auto number = [](uint64_t matrix, int at, int k) {
-		uint32_t from = ((uint32_t)(matrix & 0x3fff) << 4) + at / 8 * ((uint32_t)(matrix >> 32 & 0x3fff) << 4) + at % 8 * 128 + k;
-		__nv_fp8_e4m3 v;
+	uint32_t from = ((uint32_t)(matrix & 0x3fff) << 4) + at / 8 * ((uint32_t)(matrix >> 32 & 0x3fff) << 4) + at % 8 * 128 + k;
+	__nv_fp8_e4m3 v;
 
-		memcpy(&v, smem_of(from ^ (from >> 3 & 0x70)), 1);
-		return (float)v;
-	};
+	memcpy(&v, smem_of(from ^ (from >> 3 & 0x70)), 1);
+	return (float)v;
+}
 
+/* Of a the two rows that this thread has. */
+static inline void wg_e4m3(float *d, const float (*a)[32], uint64_t b, int add)
+{
 	for (int n = 0; n < 16; n++)
 		for (int e = 0; e < 4; e++) {
 			float sum = add ? d[n * 4 + e] : 0;
 
 			for (int k = 0; k < 32; k++)
-				sum += number(a, row + e / 2 * 8, k) * number(b, n * 8 + host::lane() % 4 * 2 + e % 2, k);
+				sum += a[e / 2][k] * e4m3_of(b, n * 8 + host::lane() % 4 * 2 + e % 2, k);
 			d[n * 4 + e] = sum;
 		}
+}
+
+static inline void wg_e4m3(float *d, uint64_t a, uint64_t b, int add)
+{
+	int row = (int)(host::gpu.now % 128 / 32) * 16 + host::lane() / 4;
+	float rows[2][32];
+
+	for (int h = 0; h < 2; h++)
+		for (int k = 0; k < 32; k++)
+			rows[h][k] = e4m3_of(a, row + h * 8, k);
+	wg_e4m3(d, rows, b, add);
+}
+
+/* PTX ISA, "Register Fragments for wgmma.mma_async.m64nNk32". */
+static inline void wg_e4m3(float *d, const uint32_t *a, uint64_t b, int add)
+{
+	struct piece { uint32_t a[4]; } mine = { { a[0], a[1], a[2], a[3] } };
+	host::together<piece> all(mine);
+	float rows[2][32];
+
+	for (int h = 0; h < 2; h++)
+		for (int k = 0; k < 32; k++) {
+			piece of = all.of(host::lane() / 4 * 4 + k % 16 / 4);
+			__nv_fp8_e4m3 v;
+
+			memcpy(&v, (char *)&of.a[h + k / 16 * 2] + k % 4, 1);
+			rows[h][k] = (float)v;
+		}
+	wg_e4m3(d, rows, b, add);
 }
 
 static inline void wg_f16(float *d, const uint32_t *a, uint64_t b, int add)

@@ -32,11 +32,11 @@ def define_at(tp, slug, config):
     define(BUILD, work, slug, config, "--serving", serving)
 
 
-def small_experts():
-    """A mixture of experts that a processor multiplies in a second."""
-    config = json.loads((ROOT / "manifests/snapshot/configs/qwen3-30b-a3b.json").read_text())
-    config.update(hidden_size=256, moe_intermediate_size=128, num_experts=16)
-    path = work / "experts.json"
+def small(name, **change):
+    """A model of the snapshot, so small that a processor multiplies it in a second."""
+    config = json.loads((ROOT / "manifests/snapshot/configs" / (name + ".json")).read_text())
+    config.update(change)
+    path = work / (name + ".json")
     path.write_text(json.dumps(config))
     return path
 
@@ -170,6 +170,9 @@ def cases(d):
                  {"batch_indices": [0] * 5 + [1] + [2] * 4, "positions": [a + i for a, b in zip(had, new) for i in range(b)],
                   "kv_indptr": sums(pages), "kv_indices": rng.sample(range(9), sum(pages)),
                   "kv_last_page_len": [(a + b - 1) % page + 1 for a, b in zip(had, new)]})]
+    if op == "gemm_fp8":
+        # units whole and cut along K, of 64 tokens, of 128, of 256 in several bands
+        return [({"M": b}, {}) for b in (1, 70, 129, 300, 2100)]
     if op == "moe":
         return [({"seq_len": b}, {}) for b in (1, 37, 150)]
     if name.startswith("gdn_prefill"):
@@ -223,6 +226,7 @@ WANTED = ("gqa_paged_decode_h16_kv4_d128_ps1", "gqa_paged_decode_h16_kv4_d128_ps
           "rmsnorm_h512", "rmsnorm_h7168", "fused_add_rmsnorm_h4096", "rope_with_cos_sin_cache_neox_style_d128_rd128",
           "rope_with_cos_sin_cache_gptj_style_d64_rd64", "silu_and_mul_h512", "merge_state_h16_d128",
           "append_paged_kv_cache_kv4_d128", "per_token_group_quant_fp8_k512_g128",
+          "gemm_fp8_nt_groupwise_n720_k336", "gemm_fp8_nt_groupwise_n336_k2048",
           "moe_fp8_block_scale_renorm_topk8_e16_h256_i128")
 NARROW_WANTED = ("gqa_paged_decode_h2_kv1_d256_ps1_sw70_cap50", "gqa_paged_decode_h16_kv2_d64_ps64_sinks_sw70", "gqa_paged_decode_h16_kv2_d64_ps1_sinks",
                  "gqa_paged_prefill_causal_h2_kv1_d256_ps64_sw70_cap50", "gqa_paged_prefill_causal_h16_kv2_d64_ps1_sinks_sw70",
@@ -235,7 +239,9 @@ def main():
     configs = ROOT / "manifests/snapshot/configs"
     define_at([2, 8], "llama", configs / "llama-3.1-8b.json")
     define_at([8], "deepseek", configs / "deepseek-v3.json")
-    define_at([1], "experts", small_experts())
+    define_at([1], "experts", small("qwen3-30b-a3b", hidden_size=256, moe_intermediate_size=128, num_experts=16))
+    # blocks of 128 that are there in part
+    define_at([1], "blocks", small("deepseek-v3", hidden_size=336, q_lora_rank=144))
     for model in ("qwen3-next-80b-a3b", "nemotron-h-56b", "deepseek-v3.2") if (SHARED / "models").is_dir() else ():
         define_at([1, 8], model, SHARED / "models" / (model + ".json"))
     for model in ("gemma-2-2b", "gpt-oss-120b") if (SHARED / "models").is_dir() else ():
