@@ -64,8 +64,9 @@ static __device__ __forceinline__ void fp8_product(char *smem, float (&acc)[BM /
 		/* of the last 128, what there is */
 		auto inside = [&](int c) { return K % 128 == 0 || k * 128 + c * 16 < K; };
 
-		for (int i = threadIdx.x; i < BM * (T::row / 16); i += 128) {
-			int r = i / (T::row / 16), c = i % (T::row / 16);
+		#pragma unroll
+		for (int j = 0; j < BM * T::row / 2048; j++) {
+			int i = threadIdx.x + j * 128, r = i / (T::row / 16), c = i % (T::row / 16);
 			int at = WIDE ? (c & 8) | ((c ^ r) & 7) : c ^ (r & 1) * 4;
 			struct fp8_row from = left_of(r);
 			bool there = from.there && inside(c);
@@ -73,8 +74,8 @@ static __device__ __forceinline__ void fp8_product(char *smem, float (&acc)[BM /
 			copy16(to + r * T::row + at * 16, from.at + (inside(c) ? k * T::row + c * 16 : 0), there);
 		}
 		#pragma unroll
-		for (int i = threadIdx.x; i < T::BN * 8; i += 128) {
-			int r = i / 8, c = i % 8;
+		for (int j = 0; j < T::BN / 16; j++) {
+			int r = threadIdx.x / 8 + j * 16, c = threadIdx.x % 8;
 			struct fp8_row from = right_of(r);
 			bool there = from.there && inside(c);
 
