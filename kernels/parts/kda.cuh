@@ -1,0 +1,155 @@
+/*
+ * kda.cuh - Kimi delta attention: the delta rule of delta.cuh with a decay for each element of a key, state [V][K] of a head in
+ * bfloat16, K last:
+ *	S = S diag(exp g);  d = beta (v - S k);  S = S + d k^T;  out = scale S q
+ *
+ * Rows of the state do not depend on each other, and stay in registers, as floats; eight numbers a lane. The output does not
+ * wait for the new state: S q = (S diag(exp g)) q + d (k q). Tokens come some at a time, the next ones while these are worked
+ * on. One token a sequence is bound by reading and writing the state once.
+ */
+#pragma once
+
+#include "cuda.cuh"
+
+struct kda_shape {
+	static constexpr int K = AX_head_dim, V = AX_head_dim, HQ = AX_num_q_heads, HV = AX_num_v_heads;
+	static constexpr int lanes = K / 8, rows = 4;		/* of a row; a lane's rows, neighbours */
+	static constexpr int warps = 4, block = warps * (32 / lanes) * rows;
+	static_assert(K == 64 || K == 128 || K == 256, "a row is 8, 16 or 32 lanes'");
+	static_assert(V % block == 0 && HV % HQ == 0, "whole blocks of rows, of heads that share a key");
+};
+
+struct kda_args {
+	const ob_bfloat16 *q, *k;		/* [tokens][HQ][K] */
+	const ob_bfloat16 *v, *g, *beta;	/* [tokens][HV][V], [tokens][HV][K], [tokens][HV] */
+	const ob_bfloat16 *state;		/* [sequences][HV][V][K] */
+	const int64_t *cu;			/* where tokens of a sequence begin; NULL: each has one */
+	ob_bfloat16 *out, *new_state;
+	float scale;
+};
+
+/* A lane's part of a token. */
+struct kda_token {
+	vec<ob_bfloat16> q, k, g;
+	uint2 v;				/* of its rows */
+	ob_bfloat16 beta;
+};
+
+static __device__ __forceinline__ float kda_sum(float x)
+{
+	#pragma unroll
+	for (int o = kda_shape::lanes / 2; o; o /= 2)
+		x += __shfl_xor_sync(~0u, x, o);
+	return x;
+}
+
+/* TOKENS at a time. */
+template <int TOKENS>
+static __global__ void __launch_bounds__(kda_shape::warps * 32) kda_kernel(kda_args a)
+{
+	using S = kda_shape;
+	int lane = threadIdx.x % S::lanes, head = blockIdx.y;
+	int row = blockIdx.x * S::block + threadIdx.x / S::lanes * S::rows;
+	int64_t seq = blockIdx.z, from = a.cu ? a.cu[seq] : seq, to = a.cu ? a.cu[seq + 1] : seq + 1;
+	int64_t at = ((seq * S::HV + head) * S::V + row) * S::K + lane * 8;
+	float s[S::rows][8];
+	struct kda_token soon[TOKENS];
+	auto fetch = [&](int64_t first) {
+		#pragma unroll
+		for (int i = 0; i < TOKENS; i++) {
+			int64_t t = min(first + i, to - 1), of_q = t * S::HQ + head / (S::HV / S::HQ), of_v = t * S::HV + head;
+
+			soon[i].q = load16(a.q + of_q * S::K + lane * 8);
+			soon[i].k = load16(a.k + of_q * S::K + lane * 8);
+			soon[i].g = load16(a.g + of_v * S::K + lane * 8);
+			soon[i].v = *(const uint2 *)(a.v + of_v * S::V + row);
+			soon[i].beta = a.beta[of_v];
+		}
+	};
+
+	#pragma unroll
+	for (int r = 0; r < S::rows; r++) {
+		vec<ob_bfloat16> x = load16(a.state + at + r * S::K);
+
+		#pragma unroll
+		for (int i = 0; i < 8; i++)
+			s[r][i] = to_float(x.v[i]);
+	}
+	if (from < to)
+		fetch(from);
+	for (int64_t first = from; first < to; first += TOKENS) {
+		struct kda_token now[TOKENS];
+
+		#pragma unroll
+		for (int i = 0; i < TOKENS; i++)
+			now[i] = soon[i];
+		if (first + TOKENS < to)
+			fetch(first + TOKENS);
+		#pragma unroll
+		for (int n = 0; n < TOKENS; n++) {
+			const ob_bfloat16 *v = (const ob_bfloat16 *)&now[n].v;
+			float k[8], q[8], decay[8], both = 0, old[S::rows] = {}, seen[S::rows] = {};
+			ob_bfloat16 out[S::rows];
+
+			if (first + n >= to)
+				break;
+			#pragma unroll
+			for (int i = 0; i < 8; i++) {
+				k[i] = to_float(now[n].k.v[i]);
+				q[i] = to_float(now[n].q.v[i]);
+				decay[i] = expf(to_float(now[n].g.v[i]));
+				both += k[i] * q[i];
+			}
+			both = kda_sum(both);
+			#pragma unroll
+			for (int r = 0; r < S::rows; r++) {
+				#pragma unroll
+				for (int i = 0; i < 8; i++) {
+					s[r][i] *= decay[i];
+					old[r] += s[r][i] * k[i];
+					seen[r] += s[r][i] * q[i];
+				}
+				old[r] = kda_sum(old[r]);
+				seen[r] = kda_sum(seen[r]);
+			}
+			#pragma unroll
+			for (int r = 0; r < S::rows; r++) {
+				float d = to_float(now[n].beta) * (to_float(v[r]) - old[r]);
+
+				#pragma unroll
+				for (int i = 0; i < 8; i++)
+					s[r][i] += d * k[i];
+				out[r] = from_float<ob_bfloat16>(a.scale * (seen[r] + d * both));
+			}
+			if (lane == 0)
+				*(uint2 *)(a.out + ((first + n) * S::HV + head) * S::V + row) = *(const uint2 *)out;
+		}
+	}
+	#pragma unroll
+	for (int r = 0; r < S::rows; r++) {
+		vec<ob_bfloat16> x;
+
+		#pragma unroll
+		for (int i = 0; i < 8; i++)
+			x.v[i] = from_float<ob_bfloat16>(s[r][i]);
+		store16(a.new_state + at + r * S::K, x);
+	}
+}
+
+extern "C" size_t onboard_workspace(const struct ob_arg *)
+{
+	return 0;
+}
+
+static int kda_run(const struct ob_arg *arg, const int64_t *cu, void *stream)
+{
+	using S = kda_shape;
+	struct kda_args a = { TENSOR(q), TENSOR(k), TENSOR(v), TENSOR(g), TENSOR(beta), TENSOR(state), cu, TENSOR(output),
+		TENSOR(new_state), (float)arg[ARG_scale].scalar };
+
+	auto kernel = cu ? kda_kernel<4> : kda_kernel<1>;
+
+	if (DIM(state, 0))
+		kernel<<<dim3(S::V / S::block, S::HV, (unsigned)DIM(state, 0)), S::warps * 32, 0, (cudaStream_t)stream>>>(a);
+	return cudaGetLastError();
+}
