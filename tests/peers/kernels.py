@@ -184,10 +184,10 @@ def cases(d):
             given[-1][1][x] = torch.randn(shape, generator=torch.Generator().manual_seed(3)).bfloat16()
             given[-1][1][x][{"q": 20, "v": 90}[x], -1, 5] = float("nan")
         return given
-    if name.startswith("kda_prefill"):
+    if name.startswith(("kda_prefill", "lightning_attn_prefill")):
         return [({"total_seq_len": c[-1], "num_seqs": len(c) - 1, "len_cu_seqlens": len(c)}, {"cu_seqlens": c})
                 for c in ([0, 0, 5], [0, 1], [0, 7, 7, 11, 50])]
-    if name.startswith("recurrent_kda"):
+    if name.startswith(("recurrent_kda", "lightning_attn_decode")):
         return [({"batch_size": 3}, {})]
     if name.startswith("gdn_decode"):
         return [({"batch_size": 3}, {})]
@@ -233,6 +233,7 @@ WANTED = ("gqa_paged_decode_h16_kv4_d128_ps1", "gqa_paged_decode_h16_kv4_d128_ps
           "append_paged_kv_cache_kv4_d128", "per_token_group_quant_fp8_k512_g128",
           "gemm_fp8_nt_groupwise_n720_k336", "gemm_fp8_nt_groupwise_n336_k2048",
           "recurrent_kda_q2_v2_d128", "kda_prefill_q2_v2_d128", "kda_prefill_q3_v3_d64",
+          "lightning_attn_decode_h4_d128", "lightning_attn_prefill_h4_d128", "lightning_attn_prefill_h4_d64",
           "moe_fp8_block_scale_renorm_topk8_e16_h256_i128")
 NARROW_WANTED = ("gqa_paged_decode_h2_kv1_d256_ps1_sw70_cap50", "gqa_paged_decode_h16_kv2_d64_ps64_sinks_sw70", "gqa_paged_decode_h16_kv2_d64_ps1_sinks",
                  "gqa_paged_prefill_causal_h2_kv1_d256_ps64_sw70_cap50", "gqa_paged_prefill_causal_h16_kv2_d64_ps1_sinks_sw70",
@@ -248,6 +249,8 @@ def main():
     define_at([1], "experts", small("qwen3-30b-a3b", hidden_size=256, moe_intermediate_size=128, num_experts=16))
     for heads, dim in (2, 128), (3, 64):
         define_at([1], "kda", small("qwen3-8b", linear_attn_config={"kda_layers": [1], "num_heads": heads, "head_dim": dim}))
+    for dim in 128, 64:
+        define_at([8], "lightning", small("qwen3-8b", attn_type_list=[0, 1], head_dim=dim))
     # blocks of 128 that are there in part
     define_at([1], "blocks", small("deepseek-v3", hidden_size=336, q_lora_rank=144))
     for model in ("qwen3-next-80b-a3b", "nemotron-h-56b", "deepseek-v3.2") if (SHARED / "models").is_dir() else ():

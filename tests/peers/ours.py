@@ -15,5 +15,6 @@ def define(build, work, slug, config, *serving):
     k = run(build / "bin/needed", "-c", config, *serving).stdout
     k = json.loads(run(build / "bin/classify", "--index", "manifests/snapshot", "-", input=k).stdout)
     for e in k["kernels"]:
-        e.update(phase1_status="new", fi_status="fi_supported")
+        wrapped = (ROOT / "kernels" / e["op_type"] / (e["template"] + "_baseline.py")).exists()
+        e.update(phase1_status="new", fi_status="fi_supported" if wrapped else "fi_missing")
     run(build / "bin/mkdef", "--slug", slug, "--dataset", work / "ds", "--ours", work / "ours", "-o", "/dev/null", "-", input=json.dumps(k))
