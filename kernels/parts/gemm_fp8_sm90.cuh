@@ -2,9 +2,9 @@
  * gemm_fp8_sm90.cuh - out = a b^T of float8 with a scale for each token and 128 along K and one for each 128 by 128 of the
  * weights, on Hopper by wgmma.
  *
- * Both factors come by TMA. The tensor cores sum 128 numbers along K; what is more is summed in float32, scaled. Shared
- * memory is the narrowest place: so tokens go through registers, and serve 256 rows of weights there. A block has 64
- * tokens by 128 rows of weights, 128 by 128, or 128 by 256.
+ * Both factors come by TMA. The tensor cores sum 128 numbers along K; what is more is summed in float32, scaled. A block has
+ * 64 tokens by 128 rows of weights, 128 by 128, or 128 by 256; tokens go through registers, so that shared memory is read
+ * for them once. (Two blocks of a cluster that fetch half of the weights each, for both, were no faster.)
  *
  * Blocks stay, one on each multiprocessor; one thread copies, already of the next unit. So many units as all blocks have
  * alike are each one block's; the rest are cut along K, if there are blocks for it: sums go to scratch memory, and who
@@ -123,6 +123,7 @@ static __device__ __forceinline__ void fp8_share(const fp8_work<S> &w, int group
 	/* so many at a time are on their way */
 	constexpr int four = S::columns / 4, each = 8;
 
+	static_assert(rows * four % (128 * each) == 0, "nobody reads beyond the sums");
 	for (int i = thread; i < min(rows, there) * four; i += 128 * each) {
 		float4 sum[each] = {};
 
@@ -145,8 +146,7 @@ static __device__ __forceinline__ void fp8_share(const fp8_work<S> &w, int group
 			int at = i + k * 128;
 			uint2 v = { pack2<ob_bfloat16>(sum[k].x, sum[k].y), pack2<ob_bfloat16>(sum[k].z, sum[k].w) };
 
-			if (at < rows * four)
-				fp8_store<4>(w.a, w.m + group * rows + at / four, w.n + at % four * 4, (const ob_bfloat16 *)&v);
+			fp8_store<4>(w.a, w.m + group * rows + at / four, w.n + at % four * 4, (const ob_bfloat16 *)&v);
 		}
 	}
 }
