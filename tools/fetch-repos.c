@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #define MAX_REPOS 16
@@ -52,6 +53,7 @@ struct repo {
 	json_t *entry;
 	char *error, *note;
 	int code;
+	bool killed;
 };
 
 static struct repo repos[MAX_REPOS];
@@ -188,9 +190,45 @@ static void take(struct repo *r)
 	close(r->fd);
 	r->fd = -1;
 	waitpid(r->pid, &st, 0);
-	r->code = WIFEXITED(st) ? WEXITSTATUS(st) : EX_AGAIN;
+	r->killed = !WIFEXITED(st);
+	r->code = r->killed ? EX_AGAIN : WEXITSTATUS(st);
 	free(r->state);
 	r->state = xstrdup(r->entry ? "done" : "failed");
+}
+
+/*
+ * The lock file has a byte while a run is under way. Whoever gets the lock and finds one
+ * comes after a run that was killed, and all its gits are gone: their own locks
+ * in the clones are nobody's.
+ */
+static void begin(int lock, const json_t *wish)
+{
+	struct strbuf dir = STRBUF_INIT;
+	struct stat st;
+	const char *name;
+	json_t *v;
+
+	if (!fstat(lock, &st) && st.st_size > 0)
+		json_object_foreach((json_t *)wish, name, v) {
+			strbuf_reset(&dir);
+			strbuf_addf(&dir, "%s/%s", root, json_get_str(v, "dir"));
+			git_unlock(dir.buf);
+		}
+	strbuf_release(&dir);
+	if (pwrite(lock, "r", 1, 0) != 1)
+		die(EX_AGAIN, "unable to write %s/.fetch-repos.lock: %s", root, strerror(errno));
+}
+
+/* If a process of ours was killed, its git may have been too. */
+static void end(int lock)
+{
+	size_t i;
+
+	for (i = 0; i < nrepos; i++)
+		if (repos[i].killed)
+			return;
+	if (ftruncate(lock, 0))
+		warn("unable to empty %s/.fetch-repos.lock: %s", root, strerror(errno));
 }
 
 /* One line per repository, redrawn in place; on a terminal only. */
@@ -291,6 +329,12 @@ int main(int argc, char **argv)
 		die(EX_AGAIN, "%s", err.buf);
 	git_setup();
 	signal(SIGPIPE, SIG_IGN);
+	json_object_foreach(wish, name, v)
+		if (!json_need_str(v, "dir", wish_path, &err) ||
+		    !json_need_str(v, "url", wish_path, &err) ||
+		    !json_need_str(v, "ref", wish_path, &err))
+			die(EX_REFUSED, "%s (of %s)", err.buf, name);
+	begin(lock, wish);
 	json_object_foreach(wish, name, v) {
 		bool want = first == argc;
 
@@ -301,15 +345,12 @@ int main(int argc, char **argv)
 		if (nrepos == MAX_REPOS)
 			die(EX_REFUSED, "%s names over %d repositories",
 			    wish_path, MAX_REPOS);
-		if (!json_need_str(v, "dir", wish_path, &err) ||
-		    !json_need_str(v, "url", wish_path, &err) ||
-		    !json_need_str(v, "ref", wish_path, &err))
-			die(EX_REFUSED, "%s (of %s)", err.buf, name);
 		repos[nrepos] = (struct repo){ .name = name, .fd = -1,
 					       .in = STRBUF_INIT };
 		start(&repos[nrepos++], v);
 	}
 	wait_all();
+	end(lock);
 	if (json_save(summary(), out, &err))
 		die(EX_AGAIN, "%s", err.buf);
 	return done();

@@ -80,6 +80,35 @@ mini() { # a small upstream of the dataset
 	git -C tmp/flashinfer-trace log -1 >/dev/null
 }
 
+@test "locks of a git that was killed are removed, those of one that lives are not" {
+	mini up
+	"${F[@]}" --source=git --url "flashinfer_trace=$PWD/up" flashinfer_trace
+	mkdir bin
+	cat >bin/git <<-'SH'
+	#!/bin/bash
+	[[ " $* " == *" fetch "* ]] || exec "$GIT" "$@"
+	touch tmp/flashinfer-trace/.git/{shallow,index,config,refs/heads/main,info/sparse-checkout}.lock
+	exec sleep 60
+	SH
+	chmod +x bin/git
+	GIT=$(command -v git) PATH=$PWD/bin:$PATH setsid "$ONBOARD_BUILD/bin/fetch-repos" "${F[@]:2}" --source=git --url "flashinfer_trace=$PWD/up" flashinfer_trace &
+	pid=$!
+	for _ in $(seq 100); do [ ! -e tmp/flashinfer-trace/.git/info/sparse-checkout.lock ] || break; sleep 0.05; done
+	kill -9 -- "-$pid"
+	wait "$pid" || true
+	[ -e tmp/flashinfer-trace/.git/shallow.lock ]
+	# also where the next run is about another repository
+	run "${F[@]}" --source=git --url "sglang=$PWD/none" sglang
+	[ "$status" -ne 0 ]
+	[ -z "$(find tmp -name '*.lock' ! -name .fetch-repos.lock)" ]
+	"${F[@]}" --source=git --url "flashinfer_trace=$PWD/up" flashinfer_trace
+	touch tmp/flashinfer-trace/.git/shallow.lock
+	for _ in 1 2; do
+		run "${F[@]}" --source=git --url "flashinfer_trace=$PWD/up" flashinfer_trace
+		[ "$status" -ne 0 ] && [[ $output == *"shallow.lock"* ]] && [ -e tmp/flashinfer-trace/.git/shallow.lock ]
+	done
+}
+
 @test "a dirty clone is refused by name, local edits are kept" {
 	mini up
 	"${F[@]}" --source=git --url "flashinfer_trace=$PWD/up" flashinfer_trace

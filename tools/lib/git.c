@@ -1,6 +1,9 @@
 #include "git.h"
 #include "proc.h"
 
+#include <dirent.h>
+#include <unistd.h>
+
 void git_setup(void)
 {
 	/* an inherited repository would send every call elsewhere */
@@ -91,4 +94,43 @@ int git_run(const struct git_call *call, struct strbuf *err)
 		*call->temporary = ret > 128 || is_temporary(errs.buf);
 	strbuf_release(&errs);
 	return ret ? -1 : 0;
+}
+
+static void unlock_in(const char *path, int deep)
+{
+	DIR *d = opendir(path);
+	struct strbuf sb = STRBUF_INIT;
+	struct dirent *e;
+
+	while (d && (e = readdir(d))) {
+		size_t n = strlen(e->d_name);
+
+		if (e->d_name[0] == '.')
+			continue;
+		strbuf_reset(&sb);
+		strbuf_addf(&sb, "%s/%s", path, e->d_name);
+		if (n > 5 && !strcmp(e->d_name + n - 5, ".lock"))
+			unlink(sb.buf);
+		else if (deep && e->d_type == DT_DIR)
+			unlock_in(sb.buf, deep - 1);
+	}
+	if (d)
+		closedir(d);
+	strbuf_release(&sb);
+}
+
+void git_unlock(const char *dir)
+{
+	/* how deep: refs have folders */
+	static const struct { const char *name; int deep; } in[] = {
+		{ ".git", 0 }, { ".git/info", 0 }, { ".git/refs", 8 } };
+	struct strbuf sb = STRBUF_INIT;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(in); i++) {
+		strbuf_reset(&sb);
+		strbuf_addf(&sb, "%s/%s", dir, in[i].name);
+		unlock_in(sb.buf, in[i].deep);
+	}
+	strbuf_release(&sb);
 }

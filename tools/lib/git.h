@@ -23,6 +23,11 @@ struct git_call {
 /* Once, at the start of a tool that runs git: no prompts, stable output. */
 void git_setup(void);
 int git_run(const struct git_call *call, struct strbuf *err);
+/*
+ * Removes the locks that killed gits left in the clone `dir`; for who knows that
+ * no git works there. Without it each git that follows refuses to write.
+ */
+void git_unlock(const char *dir);
 #define GIT_ARGS(...) ((const char *const[]){ __VA_ARGS__, NULL })
 
 #endif
