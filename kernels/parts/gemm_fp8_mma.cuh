@@ -38,8 +38,11 @@ static void gemm_fp8_tiles(const ob_float8_e4m3fn *a, const ob_float8_e4m3fn *b,
 {
 	using T = fp8_tile<BM, false>;
 	auto kernel = gemm_fp8_kernel<BM, SCALES>;
+	static int ready;
 
-	cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, T::smem);
+	if (!ready)
+		cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, T::smem);
+	ready = 1;
 	kernel<<<dim3((AX_N + T::BN - 1) / T::BN, (m + BM - 1) / BM), 128, T::smem, stream>>>(a, b, scales, out, m);
 }
 
