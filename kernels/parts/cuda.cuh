@@ -67,11 +67,18 @@ static __device__ __forceinline__ void store16(T *p, const vec<T> &v)
 	*(uint4 *)p = *(const uint4 *)&v;
 }
 
-static __device__ __forceinline__ float warp_sum(float x)
+/* Of LANES neighbours, a power of two: their group starts at a multiple of it. */
+template <int LANES>
+static __device__ __forceinline__ float lanes_sum(float x)
 {
-	for (int o = 16; o; o >>= 1)
+	for (int o = LANES / 2; o; o >>= 1)
 		x += __shfl_xor_sync(~0u, x, o);
 	return x;
+}
+
+static __device__ __forceinline__ float warp_sum(float x)
+{
+	return lanes_sum<32>(x);
 }
 
 static __device__ __forceinline__ float warp_max(float x)
@@ -113,22 +120,6 @@ static __device__ __forceinline__ float softmax_keep(float was, float top)
 static __device__ __forceinline__ float softmax_weight(float m, float top)
 {
 	return exp2f(m - softmax_base(top));
-}
-
-/* Every thread gets the sum of the block's. */
-template <int THREADS>
-static __device__ __forceinline__ float block_sum(float x)
-{
-	__shared__ float part[THREADS / 32 + 1];
-
-	x = warp_sum(x);
-	if (THREADS == 32)
-		return x;
-	if (threadIdx.x % 32 == 0)
-		part[threadIdx.x / 32] = x;
-	__syncthreads();
-	x = threadIdx.x % 32 < THREADS / 32 ? part[threadIdx.x % 32] : 0;
-	return warp_sum(x);
 }
 
 template <typename T>

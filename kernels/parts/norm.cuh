@@ -1,70 +1,102 @@
 /*
  * norm.cuh - RMSNorm of rows, with an addition before it or a weight of 1 + w.
  *
- * Memory-bound: each row is read once and kept in registers. Short rows are a
- * warp's, long ones a block's, one 16-byte vector a thread or two: of 4096 numbers on, where one is too little to ask for at a time.
+ * Memory-bound: each row is read once and kept in registers, by a part of a warp, a warp, or a block. What a thread
+ * asks for at a time is two 16-byte vectors or more, of one long row, of two short ones, or of both tensors of a sum:
+ * one is too little to keep the memory busy.
  */
 #pragma once
 
 #include "cuda.cuh"
 
-template <typename T, int HIDDEN> struct norm_shape {
+template <typename T, int HIDDEN, bool ADD> struct norm_shape {
 	static constexpr int vectors = HIDDEN / vec<T>::n;
-	static constexpr int threads = vectors <= 64 ? 32 : vectors > 2048 ? 1024 :
-		((vectors < 512 ? vectors : (vectors + 1) / 2) + 31) / 32 * 32;
-	static constexpr int each = (vectors + threads - 1) / threads;
-	static constexpr int rows = threads == 32 ? 4 : 1;	/* a block */
+	static constexpr int lanes = vectors > 16 ? 32 : vectors > 8 ? 16 : vectors > 4 ? 8 : 4;
+	static constexpr int threads = vectors <= 64 ? lanes :	/* of a row */
+		vectors > 2048 ? 1024 : (vectors + 63) / 64 * 32;
+	static constexpr int each = (vectors + threads - 1) / threads;	/* vectors of a row */
+	static constexpr int rows = vectors <= 64 && !ADD ? 2 : 1;	/* of a thread */
+	static constexpr int groups = threads <= 32 ? 128 / threads : 1;	/* of threads, in a block */
 };
+
+/* Every thread gets the sums of its group's. */
+template <int THREADS, int ROWS>
+static __device__ __forceinline__ void group_sums(float (&x)[ROWS])
+{
+	constexpr int LANES = THREADS < 32 ? THREADS : 32;
+
+	#pragma unroll
+	for (int r = 0; r < ROWS; r++)
+		x[r] = lanes_sum<LANES>(x[r]);
+	if constexpr (THREADS > 32) {
+		__shared__ float part[ROWS][THREADS / 32];
+
+		#pragma unroll
+		for (int r = 0; r < ROWS; r++)
+			if (threadIdx.x % 32 == 0)
+				part[r][threadIdx.x / 32] = x[r];
+		__syncthreads();
+		#pragma unroll
+		for (int r = 0; r < ROWS; r++)
+			x[r] = warp_sum(threadIdx.x % 32 < THREADS / 32 ? part[r][threadIdx.x % 32] : 0);
+	}
+}
 
 template <typename T, int HIDDEN, bool ADD, bool GEMMA>
 static __global__ void __launch_bounds__(1024)
 norm_kernel(const T *x, const T *add, const T *weight, T *out, int64_t n, float eps)
 {
-	using S = norm_shape<T, HIDDEN>;
-	constexpr int V = vec<T>::n;
-	int64_t row = (int64_t)blockIdx.x * S::rows + threadIdx.y;
-	float f[S::each][V], sum = 0;
+	using S = norm_shape<T, HIDDEN, ADD>;
+	constexpr int V = vec<T>::n, R = S::rows;
+	int64_t row = ((int64_t)blockIdx.x * S::groups + threadIdx.y) * R;
+	float f[R][S::each][V], sum[R] = {};
 	vec<T> w[S::each];
 
-	if (row >= n)
-		return;
-	x += row * HIDDEN;
-	out += row * HIDDEN;
 	/* asked for first: it is there when the sum is */
 	#pragma unroll
 	for (int i = 0; i < S::each; i++)
 		if (int at = (threadIdx.x + i * S::threads) * V; S::vectors % S::threads == 0 || at < HIDDEN)
 			w[i] = load16(weight + at);
 	#pragma unroll
-	for (int i = 0; i < S::each; i++) {
-		int at = (threadIdx.x + i * S::threads) * V;
-		vec<T> a, b;
+	for (int r = 0; r < R; r++) {
+		/* where there are no more rows the last one again: without a branch all loads go out together */
+		int64_t from = min(row + r, n - 1) * HIDDEN;
 
-		if (S::vectors % S::threads && at >= HIDDEN)
-			continue;
-		a = load16(x + at);
-		if (ADD)
-			b = load16(add + row * HIDDEN + at);
 		#pragma unroll
-		for (int k = 0; k < V; k++) {
-			f[i][k] = to_float(a.v[k]) + (ADD ? to_float(b.v[k]) : 0);
-			sum += f[i][k] * f[i][k];
+		for (int i = 0; i < S::each; i++) {
+			int at = (threadIdx.x + i * S::threads) * V;
+			vec<T> a, b;
+
+			if (S::vectors % S::threads && at >= HIDDEN)
+				continue;
+			a = load16(x + from + at);
+			if (ADD)
+				b = load16(add + from + at);
+			#pragma unroll
+			for (int k = 0; k < V; k++) {
+				f[r][i][k] = to_float(a.v[k]) + (ADD ? to_float(b.v[k]) : 0);
+				sum[r] += f[r][i][k] * f[r][i][k];
+			}
 		}
 	}
-	sum = block_sum<S::threads>(sum);
-	float scale = rsqrtf(sum / HIDDEN + eps);
+	group_sums<S::threads>(sum);
 	#pragma unroll
-	for (int i = 0; i < S::each; i++) {
-		int at = (threadIdx.x + i * S::threads) * V;
-		vec<T> r;
+	for (int r = 0; r < R; r++) {
+		float scale = rsqrtf(sum[r] / HIDDEN + eps);
 
-		if (S::vectors % S::threads && at >= HIDDEN)
-			continue;
 		#pragma unroll
-		for (int k = 0; k < V; k++)
-			r.v[k] = from_float<T>(f[i][k] * scale *
-					       ((GEMMA ? 1 : 0) + to_float(w[i].v[k])));
-		store16(out + at, r);
+		for (int i = 0; i < S::each; i++) {
+			int at = (threadIdx.x + i * S::threads) * V;
+			vec<T> y;
+
+			if ((R * S::groups > 1 && row + r >= n) || (S::vectors % S::threads && at >= HIDDEN))
+				continue;
+			#pragma unroll
+			for (int k = 0; k < V; k++)
+				y.v[k] = from_float<T>(f[r][i][k] * scale *
+						       ((GEMMA ? 1 : 0) + to_float(w[i].v[k])));
+			store16(out + (row + r) * HIDDEN + at, y);
+		}
 	}
 }
 
@@ -72,12 +104,13 @@ template <typename T, int HIDDEN, bool ADD, bool GEMMA>
 static int norm(const T *x, const T *add, const T *weight, T *out, int64_t n,
 		float eps, cudaStream_t stream)
 {
-	using S = norm_shape<T, HIDDEN>;
+	using S = norm_shape<T, HIDDEN, ADD>;
+	constexpr int rows = S::groups * S::rows;
 
 	static_assert(HIDDEN % vec<T>::n == 0, "rows of whole 16-byte vectors");
 	if (n)
-		norm_kernel<T, HIDDEN, ADD, GEMMA><<<(unsigned)((n + S::rows - 1) / S::rows),
-			dim3(S::threads, S::rows), 0, stream>>>(x, add, weight, out, n, eps);
+		norm_kernel<T, HIDDEN, ADD, GEMMA><<<(unsigned)((n + rows - 1) / rows),
+			dim3(S::threads, S::groups), 0, stream>>>(x, add, weight, out, n, eps);
 	return cudaGetLastError();
 }
 
