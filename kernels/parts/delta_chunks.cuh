@@ -25,24 +25,6 @@
 #include <cfloat>
 #include <type_traits>
 
-/* d[16][64] += a b^T, a in registers, 16 * STEPS columns; LOWER: b[t][j] is 0 for j > t. */
-template <int STEPS, bool LOWER>
-static __device__ __forceinline__ void mma_columns(float *d, const uint32_t *a, uint32_t tile)
-{
-	int lane = threadIdx.x % 32;
-
-	#pragma unroll
-	for (int i = 0; i < STEPS; i++)
-		#pragma unroll
-		for (int n = LOWER ? i : 0; n < chunk_shape::C / 16; n++) {
-			uint32_t f[4];
-
-			ldm4(f, chunk_at(tile, n * 16 + lane % 8 + lane / 16 * 8, i * 2 + lane / 8 % 2));
-			mma(d + n * 8, a + i * 4, f[0], f[1], ob_bfloat16());
-			mma(d + n * 8 + 4, a + i * 4, f[2], f[3], ob_bfloat16());
-		}
-}
-
 /*
  * Products of the chain, by mma; d and a are a warp's 16 rows in registers, tiles in shared memory.
  *	fresh<STEPS>	d = a b^T of 16 * STEPS numbers along K; those of 64 are T, a triangle
@@ -67,25 +49,11 @@ struct chunk_mma {
 	}
 	static __device__ __forceinline__ void rows(float *d, const uint32_t *a, uint32_t tile)
 	{
-		int lane = threadIdx.x % 32;
-
-		#pragma unroll
-		for (int i = 0; i < chunk_shape::C / 16; i++)
-			#pragma unroll
-			for (int n = 0; n < chunk_shape::K / 16; n++) {
-				uint32_t f[4];
-
-				ldm4t(f, chunk_at(tile, i * 16 + lane % 16, n * 2 + lane / 16));
-				mma(d + n * 8, a + i * 4, f[0], f[1], ob_bfloat16());
-				mma(d + n * 8 + 4, a + i * 4, f[2], f[3], ob_bfloat16());
-			}
+		mma_rows<chunk_shape::K / 16>(d, a, tile);
 	}
 	static __device__ __forceinline__ void turn(char *tile, int r, int c, uint32_t lo, uint32_t hi)
 	{
-		int lane = threadIdx.x % 32;
-
-		*(uint32_t *)(tile + chunk_at(0, r + lane / 4, c) + lane % 4 * 4) = transposed(lo);
-		*(uint32_t *)(tile + chunk_at(0, r + lane / 4, c + 1) + lane % 4 * 4) = transposed(hi);
+		chunk_turn(tile, r, c, lo, hi);
 	}
 	static __device__ __forceinline__ void begin() { }
 	static __device__ __forceinline__ void commit() { }
@@ -137,17 +105,6 @@ struct chunk_wgmma : chunk_mma {
 	static constexpr int stages = 3;
 };
 #endif
-
-/* Numbers [16][8 * N] of accumulators as the left side of a product. */
-template <int N>
-static __device__ __forceinline__ void chunk_pack(uint32_t *to, const float *d)
-{
-	#pragma unroll
-	for (int i = 0; i < N / 2; i++)
-		#pragma unroll
-		for (int j = 0; j < 4; j++)
-			to[i * 4 + j] = pack2<ob_bfloat16>(d[i * 8 + j * 2], d[i * 8 + j * 2 + 1]);
-}
 
 /* Four warps that multiply, four that copy; a stage of shared memory is q, k, v, T and M of a chunk. */
 template <typename E> struct chain_shape {

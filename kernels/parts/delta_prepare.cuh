@@ -1,16 +1,14 @@
 /*
  * delta_prepare.cuh - what of a chunk of 64 tokens does not depend on the state (delta_chunks.cuh says what T and M are),
  * for all chunks and heads at once. Numbers are fp32, products of them tf32, results bf16.
- *
- * Tiles lie in panels of 64 columns, 128 bytes a row, in the 128-byte swizzle: piece c of 16 bytes of row r is at c ^ (r % 8).
  */
 #pragma once
 
+#include "chunk_tile.cuh"
 #include "delta_steps.cuh"
 
-struct chunk_shape {
-	static constexpr int C = 64, threads = 128;	/* tokens; of delta_prepare() */
-	static constexpr int panel = C * 128;
+struct chunk_shape : chunk_tile {
+	static constexpr int threads = 128;	/* of delta_prepare() */
 	static constexpr int K = delta_shape::K, k_bytes = C * K * 2;
 	static constexpr int rows = 64;		/* of a head's state that a block has, 16 a warp */
 	/* an image: T, M, then G_t, beta_t and G_64 / G_t, 64 numbers each */
@@ -26,25 +24,6 @@ static __device__ __forceinline__ int64_t chunk_first(const int64_t *cu, int64_t
 static inline int64_t images_most(int64_t tokens, int64_t seqs)
 {
 	return tokens / chunk_shape::C + seqs;
-}
-
-static __device__ __forceinline__ uint32_t chunk_at(uint32_t tile, int r, int c)
-{
-	return tile + c / 8 * chunk_shape::panel + r * 128 + ((c ^ r) & 7) * 16;
-}
-
-/* The first rows of a tile, PIECES of 16 bytes each, by 128 threads; `stride` is from row to row. Zeros where there are no more. */
-template <int PIECES>
-static __device__ __forceinline__ void chunk_copy(uint32_t tile, int thread, const ob_bfloat16 *rows, int stride, int count)
-{
-	constexpr int step = 128 / PIECES;
-	int r = thread / PIECES, c = thread % PIECES;
-	uint32_t to = chunk_at(tile, r, c);
-
-	rows += (int64_t)r * stride + c * 8;
-	#pragma unroll
-	for (int i = 0; i < chunk_shape::C / step; i++)
-		copy16(to + i * step * 128, rows + i * step * stride, r + i * step < count);
 }
 
 /* d[16][8] += a b of fp32 in shared memory, 8 * STEPS numbers along K, rows of W numbers. */

@@ -24,7 +24,10 @@ struct lightning_args {
 	const int64_t *cu;		/* where tokens of a sequence begin; NULL: each has one */
 	ob_bfloat16 *out;
 	float *new_state;
+	int *mad;			/* [sequences][H]; NULL: all are to be done. Else those that are not 0, and short sequences */
 };
+
+enum { lightning_few = 16 };		/* so many tokens are not worth a chunk */
 
 /* One token on four numbers of a row. */
 static __device__ __forceinline__ void lightning_row(float4 &s, float4 &sum, float decay, float k, float q, float4 v)
@@ -49,6 +52,8 @@ static __global__ void __launch_bounds__(lightning_shape::threads) lightning_ker
 	float decay = expf(-a.slope[head]);
 	float4 s[S::rows];
 
+	if (a.mad && to - from >= lightning_few && !a.mad[seq * S::H + head])
+		return;
 	#pragma unroll
 	for (int r = 0; r < S::rows; r++)
 		s[r] = *(const float4 *)(a.state + at + r * S::D);
@@ -93,17 +98,11 @@ static __global__ void __launch_bounds__(lightning_shape::threads) lightning_ker
 		*(float4 *)(a.new_state + at + r * S::D) = s[r];
 }
 
-extern "C" size_t onboard_workspace(const struct ob_arg *)
-{
-	return 0;
-}
-
-static int lightning_run(const struct ob_arg *arg, const int64_t *cu, void *stream)
+static int lightning_steps(const struct lightning_args &a, int64_t seqs, cudaStream_t stream)
 {
 	using S = lightning_shape;
-	struct lightning_args a = { TENSOR(q), TENSOR(k), TENSOR(v), TENSOR(state), TENSOR(slope), cu, TENSOR(output), TENSOR(new_state) };
 
-	if (DIM(state, 0))
-		lightning_kernel<<<dim3(S::parts, S::H, (unsigned)DIM(state, 0)), S::threads, 0, (cudaStream_t)stream>>>(a);
+	if (seqs)
+		lightning_kernel<<<dim3(S::parts, S::H, (unsigned)seqs), S::threads, 0, stream>>>(a);
 	return cudaGetLastError();
 }

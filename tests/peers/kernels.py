@@ -185,8 +185,15 @@ def cases(d):
             given[-1][1][x][{"q": 20, "v": 90}[x], -1, 5] = float("nan")
         return given
     if name.startswith(("kda_prefill", "lightning_attn_prefill")):
-        return [({"total_seq_len": c[-1], "num_seqs": len(c) - 1, "len_cu_seqlens": len(c)}, {"cu_seqlens": c})
-                for c in ([0, 0, 5], [0, 1], [0, 7, 7, 11, 50])]
+        long = [[0, 1030], [0, 64, 64, 65, 194], [0, 70, 140]] if name.startswith("lightning") else []
+        given = [({"total_seq_len": c[-1], "num_seqs": len(c) - 1, "len_cu_seqlens": len(c)}, {"cu_seqlens": c})
+                 for c in [[0, 0, 5], [0, 1], [0, 7, 7, 11, 50]] + long]
+        if long:
+            shape = [140, d["axes"]["num_heads"]["value"], d["axes"]["head_dim"]["value"]]
+            for x, at, bad in ("q", 20, "inf"), ("v", 90, "nan"):
+                given[-1][1][x] = torch.randn(shape, generator=torch.Generator().manual_seed(3)).bfloat16() / 4
+                given[-1][1][x][at, -1, 5] = float(bad)
+        return given
     if name.startswith(("recurrent_kda", "lightning_attn_decode")):
         return [({"batch_size": 3}, {})]
     if name.startswith("gdn_decode"):

@@ -1,0 +1,88 @@
+/*
+ * chunk_tile.cuh - attention without a softmax, 64 tokens at a time: tiles of them in shared memory and products with a
+ * warp's 16 rows, that stay in registers.
+ *
+ * Tiles lie in panels of 64 columns, 128 bytes a row, in the 128-byte swizzle: piece c of 16 bytes of row r is at c ^ (r % 8).
+ */
+#pragma once
+
+#include "cuda.cuh"
+
+struct chunk_tile {
+	static constexpr int C = 64, panel = C * 128;	/* tokens, bytes */
+};
+
+static __device__ __forceinline__ uint32_t chunk_at(uint32_t tile, int r, int c)
+{
+	return tile + c / 8 * chunk_tile::panel + r * 128 + ((c ^ r) & 7) * 16;
+}
+
+/* The first rows of a tile, PIECES of 16 bytes each, by 128 threads; `stride` is from row to row. Zeros where there are no more. */
+template <int PIECES>
+static __device__ __forceinline__ void chunk_copy(uint32_t tile, int thread, const ob_bfloat16 *rows, int stride, int count)
+{
+	constexpr int step = 128 / PIECES;
+	int r = thread / PIECES, c = thread % PIECES;
+	uint32_t to = chunk_at(tile, r, c);
+
+	rows += (int64_t)r * stride + c * 8;
+	#pragma unroll
+	for (int i = 0; i < chunk_tile::C / step; i++)
+		copy16(to + i * step * 128, rows + i * step * stride, r + i * step < count);
+}
+
+/* d[16][64] += a b^T, a in registers, 16 * STEPS columns; LOWER: b[t][j] is 0 for j > t. */
+template <int STEPS, bool LOWER>
+static __device__ __forceinline__ void mma_columns(float *d, const uint32_t *a, uint32_t tile)
+{
+	int lane = threadIdx.x % 32;
+
+	#pragma unroll
+	for (int i = 0; i < STEPS; i++)
+		#pragma unroll
+		for (int n = LOWER ? i : 0; n < chunk_tile::C / 16; n++) {
+			uint32_t f[4];
+
+			ldm4(f, chunk_at(tile, n * 16 + lane % 8 + lane / 16 * 8, i * 2 + lane / 8 % 2));
+			mma(d + n * 8, a + i * 4, f[0], f[1], ob_bfloat16());
+			mma(d + n * 8 + 4, a + i * 4, f[2], f[3], ob_bfloat16());
+		}
+}
+
+/* d[16][16 * COLUMNS] += a b, the rows of b along K. */
+template <int COLUMNS>
+static __device__ __forceinline__ void mma_rows(float *d, const uint32_t *a, uint32_t tile)
+{
+	int lane = threadIdx.x % 32;
+
+	#pragma unroll
+	for (int i = 0; i < chunk_tile::C / 16; i++)
+		#pragma unroll
+		for (int n = 0; n < COLUMNS; n++) {
+			uint32_t f[4];
+
+			ldm4t(f, chunk_at(tile, i * 16 + lane % 16, n * 2 + lane / 16));
+			mma(d + n * 8, a + i * 4, f[0], f[1], ob_bfloat16());
+			mma(d + n * 8 + 4, a + i * 4, f[2], f[3], ob_bfloat16());
+		}
+}
+
+/* Numbers [16][8] of a warp to rows r .. r + 7 of a tile, pieces c and c + 1. */
+static __device__ __forceinline__ void chunk_turn(char *tile, int r, int c, uint32_t lo, uint32_t hi)
+{
+	int lane = threadIdx.x % 32;
+
+	*(uint32_t *)(tile + chunk_at(0, r + lane / 4, c) + lane % 4 * 4) = transposed(lo);
+	*(uint32_t *)(tile + chunk_at(0, r + lane / 4, c + 1) + lane % 4 * 4) = transposed(hi);
+}
+
+/* Numbers [16][8 * N] of accumulators as the left side of a product. */
+template <int N>
+static __device__ __forceinline__ void chunk_pack(uint32_t *to, const float *d)
+{
+	#pragma unroll
+	for (int i = 0; i < N / 2; i++)
+		#pragma unroll
+		for (int j = 0; j < 4; j++)
+			to[i * 4 + j] = pack2<ob_bfloat16>(d[i * 8 + j * 2], d[i * 8 + j * 2 + 1]);
+}

@@ -1,0 +1,273 @@
+/*
+ * lightning_chunks.cuh - lightning attention over long sequences, 64 tokens at a time: matrix products in place of steps.
+ *
+ * Within a chunk of n tokens, with w = exp(-slope) and S the state before it,
+ *	out_t = w^(t+1) q_t S + sum of j <= t: w^(t-j) (q_t k_j) v_j,  new S = w^n S + sum of j: w^(n-1-j) k_j^T v_j.
+ * All matrices are transposed: a warp has 16 columns of the state (of V) as rows in registers, the chunk's tokens are
+ * columns. M_tj = w^(t-j) (q_t k_j) goes through shared memory, a warp has 16 rows of it. The reference keeps fp32; so what
+ * is not bf16 to begin with (S, M and v by w) is the sum of two bf16 numbers here, and products with it are two.
+ *
+ * Where sequences are too few for the device, each is cut into segments: lightning_chunks<true>() goes through them from
+ * states of zeros, lightning_scan() adds up what each begins with, lightning_chunks<false>() goes through them again.
+ *
+ * A nan or inf would reach tokens before it (0 nan is nan; the rest of inf is nan). What met one is marked, and
+ * lightning_kernel() does it anew.
+ */
+#pragma once
+
+#include "chunk_tile.cuh"
+#include "lightning.cuh"
+
+#include <algorithm>
+#include <cfloat>
+
+struct lightning_chunk : chunk_tile {
+	static constexpr int D = lightning_shape::D, H = lightning_shape::H, threads = 128, rows = 64, parts = D / rows;
+	/* shared memory: two stages of q, k and v; M, its rest, outputs on their way */
+	static constexpr int k_at = C * D * 2, v_at = 2 * k_at, stage = v_at + panel;
+	static constexpr int m_at = 2 * stage, rest_at = m_at + panel, out_at = rest_at + panel, smem = out_at + panel;
+};
+
+/* Two numbers as bf16, and what is left of them. */
+static __device__ __forceinline__ void split2(float x, float y, uint32_t &high, uint32_t &rest)
+{
+	__nv_bfloat162 h;
+
+	high = pack2<ob_bfloat16>(x, y);
+	h = *(__nv_bfloat162 *)&high;
+	rest = pack2<ob_bfloat16>(x - to_float(h.x), y - to_float(h.y));
+}
+
+/* d[16][64] += s b^T, s[16][D] being accumulators. */
+static __device__ __forceinline__ void lightning_state_product(float *d, const float *s, uint32_t tile)
+{
+	int lane = threadIdx.x % 32;
+
+	#pragma unroll
+	for (int i = 0; i < lightning_chunk::D / 16; i++) {
+		uint32_t high[4], rest[4];
+
+		#pragma unroll
+		for (int j = 0; j < 4; j++)
+			split2(s[i * 8 + j * 2], s[i * 8 + j * 2 + 1], high[j], rest[j]);
+		#pragma unroll
+		for (int n = 0; n < lightning_chunk::C / 16; n++) {
+			uint32_t f[4];
+
+			ldm4(f, chunk_at(tile, n * 16 + lane % 8 + lane / 16 * 8, i * 2 + lane / 8 % 2));
+			mma(d + n * 8, high, f[0], f[1], ob_bfloat16());
+			mma(d + n * 8, rest, f[0], f[1], ob_bfloat16());
+			mma(d + n * 8 + 4, high, f[2], f[3], ob_bfloat16());
+			mma(d + n * 8 + 4, rest, f[2], f[3], ob_bfloat16());
+		}
+	}
+}
+
+/* M of a chunk, 16 rows a warp up to the diagonal. */
+static __device__ __forceinline__ void lightning_weights(char *smem, uint32_t tile, const float *power)
+{
+	using S = lightning_chunk;
+	int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+	float m[S::C / 2] = {};
+
+	#pragma unroll
+	for (int i = 0; i < S::D / 16; i++) {
+		uint32_t q[4], f[4];
+
+		ldm4(q, chunk_at(tile, warp * 16 + lane % 16, i * 2 + lane / 16));
+		#pragma unroll
+		for (int n = 0; n < S::C / 16; n++)
+			if (n <= warp) {
+				ldm4(f, chunk_at(tile + S::k_at, n * 16 + lane % 8 + lane / 16 * 8, i * 2 + lane / 8 % 2));
+				mma(m + n * 8, q, f[0], f[1], ob_bfloat16());
+				mma(m + n * 8 + 4, q, f[2], f[3], ob_bfloat16());
+			}
+	}
+	#pragma unroll
+	for (int n = 0; n < S::C / 8; n++)
+		#pragma unroll
+		for (int h = 0; h < 2; h++) {
+			int t = warp * 16 + h * 8 + lane / 4, j = n * 8 + lane % 4 * 2, at = chunk_at(0, t, n) + lane % 4 * 4;
+			const float *x = m + n * 4 + h * 2;
+
+			if (n / 2 <= warp)
+				split2(j <= t ? x[0] * power[t - j] : 0, j < t ? x[1] * power[t - j - 1] : 0,
+				       *(uint32_t *)(smem + S::m_at + at), *(uint32_t *)(smem + S::rest_at + at));
+		}
+}
+
+/* Tokens of a sequence's segment. */
+struct lightning_segment {
+	int64_t from, to, all;	/* all: of the sequence */
+};
+
+static __device__ __forceinline__ struct lightning_segment lightning_segment_of(const int64_t *cu, int64_t seq, int segments, int i)
+{
+	constexpr int C = lightning_chunk::C;
+	int64_t all = cu[seq + 1] - cu[seq], each = (all + (int64_t)C * segments - 1) / (C * segments) * C;
+
+	return { cu[seq] + min(i * each, all), cu[seq] + min((i + 1) * each, all), all };
+}
+
+/* Blocks: columns of V by 64, heads, segments of sequences. starts: [segments of sequences][H][D][D], the state before each. */
+template <bool LOCAL>
+static __global__ void __launch_bounds__(lightning_chunk::threads, 2)
+lightning_chunks(lightning_args a, int segments, float *starts)
+{
+	using S = lightning_chunk;
+	constexpr int C = S::C, D = S::D, stride = S::H * D;
+	extern __shared__ __align__(128) char smem[];
+	__shared__ float power[C + 1];
+	int lane = threadIdx.x % 32, warp = threadIdx.x / 32, head = blockIdx.y, first = blockIdx.x * S::rows, part = blockIdx.z % segments;
+	int64_t seq = blockIdx.z / segments;
+	struct lightning_segment g = lightning_segment_of(a.cu, seq, segments, part);
+	const ob_bfloat16 *q = a.q + (g.from * S::H + head) * D, *k = a.k + (g.from * S::H + head) * D, *v = a.v + (g.from * S::H + head) * D + first;
+	ob_bfloat16 *out = a.out + (g.from * S::H + head) * D + first;
+	/* of a state, this lane's first number */
+	int64_t mine = (int64_t)head * D * D + lane % 4 * 2 * D + first + warp * 16 + lane / 4;
+	float s[D / 2], odd = 0;
+	uint32_t base = smem_at(smem), at = 0;
+	auto fetch = [&](uint32_t tile, int64_t t0) {
+		int count = (int)min(g.to - g.from - t0, (int64_t)C);
+
+		if (!LOCAL)
+			chunk_copy<D / 8>(tile, threadIdx.x, q + t0 * stride, stride, count);
+		chunk_copy<D / 8>(tile + S::k_at, threadIdx.x, k + t0 * stride, stride, count);
+		chunk_copy<8>(tile + S::v_at, threadIdx.x, v + t0 * stride, stride, count);
+		copy_commit();
+	};
+
+	if (g.all < lightning_few || g.from == g.to || (LOCAL && part == segments - 1))
+		return;
+	fetch(base, 0);
+	if (threadIdx.x <= C)
+		power[threadIdx.x] = expf(-a.slope[head] * threadIdx.x);
+	const float *start = segments > 1 ? starts + blockIdx.z * (int64_t)(S::H * D * D) : a.state + seq * (S::H * D * D);
+	#pragma unroll
+	for (int i = 0; i < D / 2; i++)
+		s[i] = LOCAL ? 0 : start[mine + (i / 4 * 8 + i % 2) * D + i / 2 % 2 * 8];
+	for (int64_t t0 = 0; t0 < g.to - g.from; t0 += C) {
+		uint32_t tile = base + at, v2[C / 4], high[C / 4], rest[C / 4];
+		int count = (int)min(g.to - g.from - t0, (int64_t)C);
+
+		copy_wait<0>();
+		__syncthreads();
+		if (t0 + C < g.to - g.from)
+			fetch(base + (at ^ S::stage), t0 + C);
+		#pragma unroll
+		for (int n = 0; n < C / 16; n++)
+			ldm4t(v2 + n * 4, chunk_at(tile + S::v_at, n * 16 + lane / 16 * 8 + lane % 8, warp * 2 + lane / 8 % 2));
+		if (!LOCAL) {
+			float o[C / 2] = {};
+
+			lightning_weights(smem, tile, power);
+			lightning_state_product(o, s, tile);
+			#pragma unroll
+			for (int n = 0; n < C / 8; n++)
+				#pragma unroll
+				for (int j = 0; j < 4; j++)
+					o[n * 4 + j] *= power[n * 8 + lane % 4 * 2 + j % 2 + 1];
+			__syncthreads();
+			mma_columns<C / 16, true>(o, v2, base + S::m_at);
+			mma_columns<C / 16, true>(o, v2, base + S::rest_at);
+			#pragma unroll
+			for (int i = 0; i < C / 2; i++)
+				odd += o[i] * 0;
+			#pragma unroll
+			for (int n = 0; n < C / 8; n++)
+				chunk_turn(smem + S::out_at, n * 8, warp * 2, pack2<ob_bfloat16>(o[n * 4], o[n * 4 + 1]),
+					   pack2<ob_bfloat16>(o[n * 4 + 2], o[n * 4 + 3]));
+			__syncwarp();
+			#pragma unroll
+			for (int i = 0; i < C / 16; i++) {
+				int t = i * 16 + lane / 2, c = warp * 2 + lane % 2;
+
+				if (t < count)
+					*(uint4 *)(out + (t0 + t) * stride + c * 8) = *(uint4 *)(smem + S::out_at + chunk_at(0, t, c));
+			}
+			__syncwarp();
+		}
+		#pragma unroll
+		for (int i = 0; i < C / 4; i++) {
+			int left = count - 1 - (i / 2 * 8 + lane % 4 * 2);
+			__nv_bfloat162 two = *(__nv_bfloat162 *)&v2[i];
+
+			split2(left >= 0 ? to_float(two.x) * power[left] : 0, left > 0 ? to_float(two.y) * power[left - 1] : 0, high[i], rest[i]);
+		}
+		float gone = power[count];
+		#pragma unroll
+		for (int i = 0; i < D / 2; i++)
+			s[i] *= gone;
+		mma_rows<D / 16>(s, high, tile + S::k_at);
+		mma_rows<D / 16>(s, rest, tile + S::k_at);
+		at ^= S::stage;
+	}
+	float *end = LOCAL ? starts + blockIdx.z * (int64_t)(S::H * D * D) : a.new_state + seq * (S::H * D * D);
+	#pragma unroll
+	for (int i = 0; i < D / 2; i++) {
+		odd += s[i] * 0;
+		if (LOCAL || g.to == a.cu[seq + 1])
+			end[mine + (i / 4 * 8 + i % 2) * D + i / 2 % 2 * 8] = s[i];
+	}
+	if (!LOCAL && odd != 0)
+		a.mad[seq * S::H + head] = 1;
+}
+
+/* From what each segment adds to a state to what it begins with. */
+static __global__ void __launch_bounds__(256) lightning_scan(lightning_args a, int segments, float *starts)
+{
+	constexpr int all = lightning_chunk::H * lightning_chunk::D * lightning_chunk::D;
+	int i = blockIdx.x * 256 + threadIdx.x;
+	int64_t seq = blockIdx.y;
+	float slope = a.slope[i / (lightning_chunk::D * lightning_chunk::D)], s = a.state[seq * all + i];
+
+	for (int part = 0; part < segments; part++) {
+		struct lightning_segment g = lightning_segment_of(a.cu, seq, segments, part);
+		float *p = starts + (seq * segments + part) * all + i, added = *p;
+
+		*p = s;
+		s = s * expf(-slope * (g.to - g.from)) + (g.from < g.to ? added : 0);
+	}
+}
+
+static int lightning_segments(int64_t tokens, int64_t seqs)
+{
+	int64_t blocks = seqs * lightning_chunk::H * lightning_chunk::parts, most = tokens / (seqs * lightning_chunk::C * 4);
+	int64_t n = std::min<int64_t>(std::min<int64_t>(2 * sm_count() / blocks, most), 32);
+
+	return n < 3 ? 1 : (int)n;	/* going through them twice has to pay */
+}
+
+/* Of scratch memory: starts, and a mark a head of a sequence. */
+static size_t lightning_memory(int64_t tokens, int64_t seqs)
+{
+	int n = seqs ? lightning_segments(tokens, seqs) : 1;
+	size_t starts = n > 1 ? (size_t)seqs * n * lightning_chunk::D * lightning_chunk::D * sizeof(float) : 0;
+
+	return (starts + (size_t)seqs * sizeof(int)) * lightning_chunk::H;
+}
+
+/* All sequences that are long enough, if this device has the shared memory. An error is left for cudaGetLastError(). */
+static bool lightning_long(struct lightning_args &a, int64_t tokens, int64_t seqs, char *memory, cudaStream_t stream)
+{
+	using S = lightning_chunk;
+	static int able = -1;
+	int n = lightning_segments(tokens, seqs);
+	float *starts = (float *)memory;
+
+	if (able < 0) {
+		able = !cudaFuncSetAttribute(lightning_chunks<true>, cudaFuncAttributeMaxDynamicSharedMemorySize, S::smem) &&
+			!cudaFuncSetAttribute(lightning_chunks<false>, cudaFuncAttributeMaxDynamicSharedMemorySize, S::smem);
+		cudaGetLastError();
+	}
+	if (!able)
+		return false;
+	a.mad = (int *)(starts + (n > 1 ? seqs * n * S::H * S::D * S::D : 0));
+	cudaMemsetAsync(a.mad, 0, (size_t)seqs * S::H * sizeof(int), stream);
+	if (n > 1) {
+		lightning_chunks<true><<<dim3(S::parts, S::H, (unsigned)(seqs * n)), S::threads, S::smem, stream>>>(a, n, starts);
+		lightning_scan<<<dim3(S::H * S::D * S::D / 256, (unsigned)seqs), 256, 0, stream>>>(a, n, starts);
+	}
+	lightning_chunks<false><<<dim3(S::parts, S::H, (unsigned)(seqs * n)), S::threads, S::smem, stream>>>(a, n, starts);
+	return true;
+}
