@@ -45,22 +45,44 @@ static __device__ __forceinline__ void lightning_state_product(float *d, const f
 
 	#pragma unroll
 	for (int i = 0; i < lightning_chunk::D / 16; i++) {
-		uint32_t high[4], rest[4];
+		uint32_t high[4], rest[4], f[lightning_chunk::C / 16][4];
 
 		#pragma unroll
 		for (int j = 0; j < 4; j++)
 			split2(s[i * 8 + j * 2], s[i * 8 + j * 2 + 1], high[j], rest[j]);
 		#pragma unroll
-		for (int n = 0; n < lightning_chunk::C / 16; n++) {
-			uint32_t f[4];
-
-			ldm4(f, chunk_at(tile, n * 16 + lane % 8 + lane / 16 * 8, i * 2 + lane / 8 % 2));
-			mma(d + n * 8, high, f[0], f[1], ob_bfloat16());
-			mma(d + n * 8, rest, f[0], f[1], ob_bfloat16());
-			mma(d + n * 8 + 4, high, f[2], f[3], ob_bfloat16());
-			mma(d + n * 8 + 4, rest, f[2], f[3], ob_bfloat16());
-		}
+		for (int n = 0; n < lightning_chunk::C / 16; n++)
+			ldm4(f[n], chunk_at(tile, n * 16 + lane % 8 + lane / 16 * 8, i * 2 + lane / 8 % 2));
+		#pragma unroll
+		for (int n = 0; n < lightning_chunk::C / 8; n++)
+			mma(d + n * 4, high, f[n / 2][n % 2 * 2], f[n / 2][n % 2 * 2 + 1], ob_bfloat16());
+		#pragma unroll
+		for (int n = 0; n < lightning_chunk::C / 8; n++)
+			mma(d + n * 4, rest, f[n / 2][n % 2 * 2], f[n / 2][n % 2 * 2 + 1], ob_bfloat16());
 	}
+}
+
+/* s[16][D] += (high + rest) b, the rows of b along K. */
+static __device__ __forceinline__ void lightning_added(float *s, const uint32_t *high, const uint32_t *rest, uint32_t tile)
+{
+	int lane = threadIdx.x % 32;
+
+	#pragma unroll
+	for (int i = 0; i < lightning_chunk::C / 16; i++)
+		#pragma unroll
+		for (int n = 0; n < lightning_chunk::D / 16; n += 4) {
+			uint32_t f[4][4];
+
+			#pragma unroll
+			for (int j = 0; j < 4; j++)
+				ldm4t(f[j], chunk_at(tile, i * 16 + lane % 16, (n + j) * 2 + lane / 16));
+			#pragma unroll
+			for (int j = 0; j < 8; j++)
+				mma(s + n * 8 + j * 4, high + i * 4, f[j / 2][j % 2 * 2], f[j / 2][j % 2 * 2 + 1], ob_bfloat16());
+			#pragma unroll
+			for (int j = 0; j < 8; j++)
+				mma(s + n * 8 + j * 4, rest + i * 4, f[j / 2][j % 2 * 2], f[j / 2][j % 2 * 2 + 1], ob_bfloat16());
+		}
 }
 
 /* M of a chunk, 16 rows a warp up to the diagonal. */
@@ -198,8 +220,7 @@ lightning_chunks(lightning_args a, int segments, float *starts)
 		#pragma unroll
 		for (int i = 0; i < D / 2; i++)
 			s[i] *= gone;
-		mma_rows<D / 16>(s, high, tile + S::k_at);
-		mma_rows<D / 16>(s, rest, tile + S::k_at);
+		lightning_added(s, high, rest, tile + S::k_at);
 		at ^= S::stage;
 	}
 	float *end = LOCAL ? starts + blockIdx.z * (int64_t)(S::H * D * D) : a.new_state + seq * (S::H * D * D);
