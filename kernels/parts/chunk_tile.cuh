@@ -12,6 +12,33 @@ struct chunk_tile {
 	static constexpr int C = 64, panel = C * 128;	/* tokens, bytes */
 };
 
+/* Chunks of a sequence are neighbours among the images; its first. There are at most images_most() of all. */
+static __device__ __forceinline__ int64_t chunk_first(const int64_t *cu, int64_t seq)
+{
+	return cu[seq] / chunk_tile::C + seq;
+}
+
+/* The sequence of an image: the last whose first chunk is not behind it. */
+static __device__ __forceinline__ int chunk_sequence(const int64_t *cu, int seqs, int64_t slot)
+{
+	int low = 0, high = seqs - 1;
+
+	while (low < high) {
+		int mid = (low + high + 1) / 2;
+
+		if (chunk_first(cu, mid) <= slot)
+			low = mid;
+		else
+			high = mid - 1;
+	}
+	return low;
+}
+
+static inline int64_t images_most(int64_t tokens, int64_t seqs)
+{
+	return tokens / chunk_tile::C + seqs;
+}
+
 static __device__ __forceinline__ uint32_t chunk_at(uint32_t tile, int r, int c)
 {
 	return tile + c / 8 * chunk_tile::panel + r * 128 + ((c ^ r) & 7) * 16;

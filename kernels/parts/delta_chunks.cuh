@@ -18,93 +18,15 @@
  */
 #pragma once
 
+#include "chunk_products.cuh"
 #include "delta_prepare.cuh"
-#include "hopper.cuh"
 
 #include <algorithm>
 #include <cfloat>
 #include <type_traits>
 
-/*
- * Products of the chain, by mma; d and a are a warp's 16 rows in registers, tiles in shared memory.
- *	fresh<STEPS>	d = a b^T of 16 * STEPS numbers along K; those of 64 are T, a triangle
- *	add		d += a b^T, b being M, a triangle
- *	rows		d[16][128] += a b, the rows of b along K
- *	turn		[16][8] to rows r .. r + 7 of a tile, pieces c and c + 1
- */
-struct chunk_mma {
-	static constexpr bool able = true;
-	static constexpr int stages = 2;	/* of shared memory, what sm_80 has */
-	template <int STEPS>
-	static __device__ __forceinline__ void fresh(float *d, const uint32_t *a, uint32_t tile)
-	{
-		#pragma unroll
-		for (int i = 0; i < 32; i++)
-			d[i] = 0;
-		mma_columns<STEPS, STEPS == chunk_shape::C / 16>(d, a, tile);
-	}
-	static __device__ __forceinline__ void add(float *d, const uint32_t *a, uint32_t tile)
-	{
-		mma_columns<chunk_shape::C / 16, true>(d, a, tile);
-	}
-	static __device__ __forceinline__ void rows(float *d, const uint32_t *a, uint32_t tile)
-	{
-		mma_rows<chunk_shape::K / 16>(d, a, tile);
-	}
-	static __device__ __forceinline__ void turn(char *tile, int r, int c, uint32_t lo, uint32_t hi)
-	{
-		chunk_turn(tile, r, c, lo, hi);
-	}
-	static __device__ __forceinline__ void begin() { }
-	static __device__ __forceinline__ void commit() { }
-	template <int LEFT> static __device__ __forceinline__ void wait(float *) { }
-};
-
-/* The same by wgmma: four warps share what they read from shared memory. */
-#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-struct chunk_wgmma {
-	static constexpr bool able = true;
-	static constexpr int stages = 3;
-	template <int STEPS>
-	static __device__ __forceinline__ void columns(float *d, const uint32_t *a, uint32_t tile, bool more)
-	{
-		#pragma unroll
-		for (int i = 0; i < STEPS; i++)
-			wg_columns(d, a + i * 4, wg_matrix(tile + i / 4 * chunk_shape::panel + i % 4 * 32, 16), more || i > 0);
-	}
-	template <int STEPS>
-	static __device__ __forceinline__ void fresh(float *d, const uint32_t *a, uint32_t tile)
-	{
-		columns<STEPS>(d, a, tile, false);
-	}
-	static __device__ __forceinline__ void add(float *d, const uint32_t *a, uint32_t tile)
-	{
-		columns<chunk_shape::C / 16>(d, a, tile, true);
-	}
-	static __device__ __forceinline__ void rows(float *d, const uint32_t *a, uint32_t tile)
-	{
-		#pragma unroll
-		for (int i = 0; i < chunk_shape::C / 16; i++)
-			wg_pv(d, a + i * 4, wg_matrix(tile + i * 2048, chunk_shape::panel), ob_bfloat16());
-	}
-	static __device__ __forceinline__ void turn(char *tile, int r, int c, uint32_t lo, uint32_t hi)
-	{
-		stm2t(smem_at(tile) + chunk_at(0, r + threadIdx.x % 8, c + threadIdx.x / 8 % 2), lo, hi);
-	}
-	static __device__ __forceinline__ void begin() { wg_fence(); }
-	static __device__ __forceinline__ void commit() { wg_commit(); }
-	template <int LEFT> static __device__ __forceinline__ void wait(float *d)
-	{
-		wg_wait<LEFT>();
-		wg_hold<32>(d);
-	}
-};
-#else
-struct chunk_wgmma : chunk_mma {
-	static constexpr bool able = false;
-	static constexpr int stages = 3;
-};
-#endif
+using chain_mma = chunk_mma<chunk_shape::K>;
+using chain_wgmma = chunk_wgmma<chunk_shape::K>;
 
 /* Four warps that multiply, four that copy; a stage of shared memory is q, k, v, T and M of a chunk. */
 template <typename E> struct chain_shape {
@@ -301,7 +223,7 @@ delta_chain(struct delta_args x, int64_t units, const char *images, int *mad)
 			}
 			chunk_pack<C / 8>(mine, d);
 			E::begin();
-			E::template fresh<C / 16>(d, mine, tile + L::t_at);
+			E::lower(d, mine, tile + L::t_at);
 			E::commit();
 			float rest = f[C - 1 - lane % 4 * 2];
 			#pragma unroll
@@ -378,7 +300,7 @@ static bool chain_able(void)
 		const void *kernel = (const void *)delta_chain<E>;
 		int smem = chain_shape<E>::smem;
 
-		able = std::is_same<E, chunk_wgmma>::value ? hopper_able(kernel, smem) :
+		able = std::is_same<E, chain_wgmma>::value ? hopper_able(kernel, smem) :
 			!cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, smem);
 		cudaGetLastError();
 	}
@@ -399,7 +321,7 @@ static void chain_launch(const struct delta_args &x, int64_t seqs, const char *i
 	config.dynamicSmemBytes = chain_shape<E>::smem;
 	config.stream = stream;
 	config.attrs = &early;
-	config.numAttrs = std::is_same<E, chunk_wgmma>::value;
+	config.numAttrs = std::is_same<E, chain_wgmma>::value;
 	cudaLaunchKernelEx(&config, delta_chain<E>, x, units, images, mad);
 }
 
@@ -417,12 +339,12 @@ static bool chunks(const struct delta_args &x, int64_t tokens, int64_t seqs, cha
 	/* those that share q and k by one block, if there are blocks enough even so */
 	int heads = most * delta_shape::HV >= 4 * sm_count() * prepare_shape::heads ? prepare_shape::heads : 1;
 
-	if (!chain_able<chunk_wgmma>() && !chain_able<chunk_mma>())
+	if (!chain_able<chain_wgmma>() && !chain_able<chain_mma>())
 		return false;
 	delta_prepare<<<dim3((unsigned)most, delta_shape::HV / heads), chunk_shape::threads, 0, stream>>>(x, (int)seqs, heads, images);
-	if (chain_able<chunk_wgmma>())
-		chain_launch<chunk_wgmma>(x, seqs, images, mad, stream);
+	if (chain_able<chain_wgmma>())
+		chain_launch<chain_wgmma>(x, seqs, images, mad, stream);
 	else
-		chain_launch<chunk_mma>(x, seqs, images, mad, stream);
+		chain_launch<chain_mma>(x, seqs, images, mad, stream);
 	return true;
 }

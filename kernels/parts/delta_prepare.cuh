@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "chunk_tile.cuh"
+#include "chunk_inverse.cuh"
 #include "delta_steps.cuh"
 
 struct chunk_shape : chunk_tile {
@@ -14,64 +14,6 @@ struct chunk_shape : chunk_tile {
 	/* an image: T, M, then G_t, beta_t and G_64 / G_t, 64 numbers each */
 	static constexpr int m_at = panel, f_at = 2 * panel, image = f_at + 3 * C * (int)sizeof(float);
 };
-
-/* Chunks of a sequence are neighbours among the images; its first. There are at most images_most() of all. */
-static __device__ __forceinline__ int64_t chunk_first(const int64_t *cu, int64_t seq)
-{
-	return cu[seq] / chunk_shape::C + seq;
-}
-
-static inline int64_t images_most(int64_t tokens, int64_t seqs)
-{
-	return tokens / chunk_shape::C + seqs;
-}
-
-/* d[16][8] += a b of fp32 in shared memory, 8 * STEPS numbers along K, rows of W numbers. */
-template <int STEPS, int W>
-static __device__ __forceinline__ void mma_shared(float d[4], const float *a, const float *b)
-{
-	int row = threadIdx.x % 32 / 4, col = threadIdx.x % 4;
-
-	#pragma unroll
-	for (int i = 0; i < STEPS; i++) {
-		const float *x = a + row * W + i * 8 + col, *y = b + (i * 8 + col) * W + row;
-		float f[4] = { x[0], x[8 * W], x[4], x[8 * W + 4] };
-
-		mma_tf32(d, f, y[0], y[4 * W]);
-	}
-}
-
-template <int W> static __device__ __forceinline__ void put_shared(float *to, const float d[4], float by)
-{
-	to += threadIdx.x % 32 / 4 * W + threadIdx.x % 4 * 2;
-	*(float2 *)to = make_float2(by * d[0], by * d[1]);
-	*(float2 *)(to + 8 * W) = make_float2(by * d[2], by * d[3]);
-}
-
-/*
- * N rows and columns of a triangle's inverse, both halves on its diagonal being there: what is below them is
- * - T22 (A21 T11), of which this warp has eight columns. The product in brackets waits in `a`, above the diagonal.
- */
-template <int N, int W>
-static __device__ __forceinline__ void invert_below(float *inv, float *a, int first)
-{
-	constexpr int H = N / 2;
-	float d[H / 16][4] = {};
-
-	#pragma unroll
-	for (int i = 0; i < H / 16; i++) {
-		mma_shared<H / 8, W>(d[i], a + (H + i * 16) * W, inv + first);
-		put_shared<W>(a + i * 16 * W + H + first, d[i], 1);
-	}
-	__syncwarp();
-	#pragma unroll
-	for (int i = 0; i < H / 16; i++) {
-		float e[4] = {};
-
-		mma_shared<H / 8, W>(e, inv + (H + i * 16) * W + H, a + H + first);
-		put_shared<W>(inv + (H + i * 16) * W + first, e, -1);
-	}
-}
 
 /*
  * k k^T and q k^T: 16 rows of each a warp, up to the diagonal; who has the short ones of the first has the long ones of
@@ -127,17 +69,8 @@ delta_prepare(struct delta_args x, int seqs, int heads, char *images)
 	__shared__ __align__(8) float decays[prepare_shape::heads][C], betas[prepare_shape::heads][C], sums[prepare_shape::heads][2];
 	int head = blockIdx.y * heads, lane = threadIdx.x % 32, warp = threadIdx.x / 32;
 	int64_t slot = blockIdx.x;
-	int low = 0, high = seqs - 1;		/* the last sequence whose first chunk is not behind this */
-
-	while (low < high) {
-		int mid = (low + high + 1) / 2;
-
-		if (chunk_first(x.cu, mid) <= slot)
-			low = mid;
-		else
-			high = mid - 1;
-	}
-	int64_t t0 = x.cu[low] + (slot - chunk_first(x.cu, low)) * C, to = x.cu[low + 1];
+	int seq = chunk_sequence(x.cu, seqs, slot);
+	int64_t t0 = x.cu[seq] + (slot - chunk_first(x.cu, seq)) * C, to = x.cu[seq + 1];
 	char *image = images + (slot * S::HV + head) * P::image;
 
 	if (t0 >= to)
@@ -194,11 +127,10 @@ delta_prepare(struct delta_args x, int seqs, int heads, char *images)
 	}
 	float *a = m.a[0][0], *inv = m.a[1][0];
 	char *logits = (char *)inv;
-	int other = C / 16 - 1 - warp, first = warp * 16, col = first + lane % 16;
+	int other = C / 16 - 1 - warp;
 	#pragma unroll 1
 	for (int nth = 0; nth < heads; nth++, image += P::image) {
 		const float *decay = decays[nth], *beta = betas[nth];
-		float y[16];
 
 		__syncthreads();
 		#pragma unroll
@@ -229,43 +161,7 @@ delta_prepare(struct delta_args x, int seqs, int heads, char *images)
 		#pragma unroll
 		for (int i = threadIdx.x; i < P::panel / 16; i += P::threads)
 			*(uint4 *)(image + P::m_at + i * 16) = *(uint4 *)(logits + i * 16);
-		/* the inverse: 16 rows and columns on the diagonal by substitution, a column a lane, */
-		#pragma unroll
-		for (int t = 0; t < 16; t++) {
-			float part[2] = { t == lane ? 1.f : 0.f, 0 };
-
-			#pragma unroll
-			for (int j = 0; j < t; j += 4) {
-				float4 row = *(float4 *)(a + (first + t) * W + first + j);
-
-				part[0] -= row.x * y[j];
-				part[1] -= j + 1 < t ? row.y * y[j + 1] : 0;
-				part[0] -= j + 2 < t ? row.z * y[j + 2] : 0;
-				part[1] -= j + 3 < t ? row.w * y[j + 3] : 0;
-			}
-			y[t] = part[0] + part[1];
-		}
-		__syncthreads();
-		/* (the other lanes have zeros, which belong beside it) */
-		float *column = inv + (lane < 16 ? first * W + col : (first & ~16) * W + (col | 16));
-		if (lane < 16 || warp % 2 == 0)
-			#pragma unroll
-			for (int t = 0; t < 16; t++)
-				column[t * W] = y[t];
-		__syncthreads();
-		/* 32, 64 from them */
-		invert_below<32, W>(inv + warp / 2 * 32 * (W + 1), a + warp / 2 * 32 * (W + 1), warp % 2 * 8);
-		__syncthreads();
-		invert_below<64, W>(inv, a, warp * 8);
-		__syncthreads();
-		#pragma unroll
-		for (int i = threadIdx.x; i < P::panel / 16; i += P::threads) {
-			int r = i / 8, c = (i ^ r) % 8 * 8;
-			float4 lo = *(float4 *)(inv + r * W + c), hi = *(float4 *)(inv + r * W + c + 4);
-			bool there = r >= 32 || c < 32;
-
-			*(uint4 *)(image + i * 16) = there ? make_uint4(pack2<ob_bfloat16>(lo.x, lo.y), pack2<ob_bfloat16>(lo.z, lo.w),
-				pack2<ob_bfloat16>(hi.x, hi.y), pack2<ob_bfloat16>(hi.z, hi.w)) : make_uint4(0, 0, 0, 0);
-		}
+		chunk_invert<W>(inv, a);
+		chunk_put_inverse<W>(image, inv);
 	}
 }

@@ -11,6 +11,8 @@
 
 #include "cuda.cuh"
 
+#include <cfloat>
+
 struct kda_shape {
 	static constexpr int K = AX_head_dim, V = AX_head_dim, HQ = AX_num_q_heads, HV = AX_num_v_heads;
 	static constexpr int lanes = K / 8, rows = 4;		/* of a row; a lane's rows, neighbours */
@@ -26,7 +28,10 @@ struct kda_args {
 	const int64_t *cu;			/* where tokens of a sequence begin; NULL: each has one */
 	ob_bfloat16 *out, *new_state;
 	float scale;
+	int *mad;				/* [sequences][HV]; NULL: all are to be done. Else those that are not 0, and short sequences */
 };
+
+enum { kda_few = 16 };				/* so many tokens are not worth a chunk */
 
 /* A lane's part of a token. */
 struct kda_token {
@@ -54,6 +59,9 @@ static __global__ void __launch_bounds__(kda_shape::warps * 32) kda_kernel(kda_a
 	int64_t at = ((seq * S::HV + head) * S::V + row) * S::K + lane * 8;
 	float s[S::rows][8];
 	struct kda_token soon[TOKENS];
+
+	if (a.mad && to - from >= kda_few && !a.mad[seq * S::HV + head])
+		return;
 	auto fetch = [&](int64_t first) {
 		#pragma unroll
 		for (int i = 0; i < TOKENS; i++) {
@@ -112,6 +120,7 @@ static __global__ void __launch_bounds__(kda_shape::warps * 32) kda_kernel(kda_a
 				old[r] = kda_sum(old[r]);
 				seen[r] = kda_sum(seen[r]);
 			}
+			bool finite = true;
 			#pragma unroll
 			for (int r = 0; r < S::rows; r++) {
 				float d = to_float(now[n].beta) * (to_float(v[r]) - old[r]);
@@ -119,8 +128,21 @@ static __global__ void __launch_bounds__(kda_shape::warps * 32) kda_kernel(kda_a
 				#pragma unroll
 				for (int i = 0; i < 8; i++)
 					s[r][i] += d * k[i];
-				out[r] = from_float<ob_bfloat16>(a.scale * (seen[r] + d * both));
+				seen[r] += d * both;
+				finite &= fabsf(seen[r]) <= FLT_MAX;
 			}
+			if (!__all_sync(~0u, finite))	/* inf - inf, where S q is inf */
+				#pragma unroll
+				for (int r = 0; r < S::rows; r++) {
+					seen[r] = 0;
+					#pragma unroll
+					for (int i = 0; i < 8; i++)
+						seen[r] += s[r][i] * q[i];
+					seen[r] = kda_sum(seen[r]);
+				}
+			#pragma unroll
+			for (int r = 0; r < S::rows; r++)
+				out[r] = from_float<ob_bfloat16>(a.scale * seen[r]);
 			if (lane == 0)
 				*(uint2 *)(a.out + ((first + n) * S::HV + head) * S::V + row) = *(const uint2 *)out;
 		}
@@ -136,20 +158,12 @@ static __global__ void __launch_bounds__(kda_shape::warps * 32) kda_kernel(kda_a
 	}
 }
 
-extern "C" size_t onboard_workspace(const struct ob_arg *)
-{
-	return 0;
-}
-
-static int kda_run(const struct ob_arg *arg, const int64_t *cu, void *stream)
+template <int TOKENS>
+static int kda_steps(const struct kda_args &a, int64_t seqs, cudaStream_t stream)
 {
 	using S = kda_shape;
-	struct kda_args a = { TENSOR(q), TENSOR(k), TENSOR(v), TENSOR(g), TENSOR(beta), TENSOR(state), cu, TENSOR(output),
-		TENSOR(new_state), (float)arg[ARG_scale].scalar };
 
-	auto kernel = cu ? kda_kernel<4> : kda_kernel<1>;
-
-	if (DIM(state, 0))
-		kernel<<<dim3(S::V / S::block, S::HV, (unsigned)DIM(state, 0)), S::warps * 32, 0, (cudaStream_t)stream>>>(a);
+	if (seqs)
+		kda_kernel<TOKENS><<<dim3(S::V / S::block, S::HV, (unsigned)seqs), S::warps * 32, 0, stream>>>(a);
 	return cudaGetLastError();
 }

@@ -185,14 +185,15 @@ def cases(d):
             given[-1][1][x][{"q": 20, "v": 90}[x], -1, 5] = float("nan")
         return given
     if name.startswith(("kda_prefill", "lightning_attn_prefill")):
-        long = [[0, 1030], [0, 64, 64, 65, 194], [0, 70, 140]] if name.startswith("lightning") else []
         given = [({"total_seq_len": c[-1], "num_seqs": len(c) - 1, "len_cu_seqlens": len(c)}, {"cu_seqlens": c})
-                 for c in [[0, 0, 5], [0, 1], [0, 7, 7, 11, 50]] + long]
-        if long:
-            shape = [140, d["axes"]["num_heads"]["value"], d["axes"]["head_dim"]["value"]]
-            for x, at, bad in ("q", 20, "inf"), ("v", 90, "nan"):
-                given[-1][1][x] = torch.randn(shape, generator=torch.Generator().manual_seed(3)).bfloat16() / 4
-                given[-1][1][x][at, -1, 5] = float(bad)
+                 for c in ([0, 0, 5], [0, 1], [0, 7, 7, 11, 50], [0, 1030], [0, 64, 64, 65, 194], [0, 70, 140])]
+        shape = [d["axes"][a]["value"] if a in d["axes"] and d["axes"][a]["type"] == "const" else 140 for a in d["inputs"]["q"]["shape"]]
+        for x, at, bad in ("q", 20, "inf"), ("k", 90, "nan"):
+            given[-1][1][x] = torch.randn(shape, generator=torch.Generator().manual_seed(3)).bfloat16() / shape[-1] ** .5
+            given[-1][1][x][at, -1, 5] = float(bad)
+        if "g" in d["inputs"]:	# decays of which 16 are too much for a number, or 1
+            shape = [194] + [d["axes"][a]["value"] for a in d["inputs"]["g"]["shape"][1:]]
+            given[-2][1]["g"] = -20 * (torch.rand(shape, generator=torch.Generator().manual_seed(4)) > .5).bfloat16()
         return given
     if name.startswith(("recurrent_kda", "lightning_attn_decode")):
         return [({"batch_size": 3}, {})]
