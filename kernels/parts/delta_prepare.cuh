@@ -67,6 +67,7 @@ delta_prepare(struct delta_args x, int seqs, int heads, char *images)
 	};
 	__shared__ __align__(128) union both m;
 	__shared__ __align__(8) float decays[prepare_shape::heads][C], betas[prepare_shape::heads][C], sums[prepare_shape::heads][2];
+	__shared__ bool odd;
 	int head = blockIdx.y * heads, lane = threadIdx.x % 32, warp = threadIdx.x / 32;
 	int64_t slot = blockIdx.x;
 	int seq = chunk_sequence(x.cu, seqs, slot);
@@ -107,6 +108,8 @@ delta_prepare(struct delta_args x, int seqs, int heads, char *images)
 				sums[h][warp % 2] = sum;
 		}
 	}
+	if (threadIdx.x == 0)
+		odd = false;
 	copy_wait<0>();
 	__syncthreads();
 	for (int h = threadIdx.x / C; h < heads; h += 2) {
@@ -125,6 +128,13 @@ delta_prepare(struct delta_args x, int seqs, int heads, char *images)
 	case 2: prepare_products<2>(kk, qk, ks, qs); break;
 	default: prepare_products<3>(kk, qk, ks, qs);
 	}
+	/* where an output is inf, sums of parts may be nan: the chunk's state is to be nan, then, so that its rows are done anew */
+	float sum = 0;
+	#pragma unroll
+	for (int i = 0; i < C / 2; i++)
+		sum += qk[i] * 0;
+	if (sum != 0)
+		odd = true;
 	float *a = m.a[0][0], *inv = m.a[1][0];
 	char *logits = (char *)inv;
 	int other = C / 16 - 1 - warp;
@@ -158,6 +168,8 @@ delta_prepare(struct delta_args x, int seqs, int heads, char *images)
 			}
 		}
 		__syncthreads();
+		if (odd && threadIdx.x == 0)
+			((float *)(image + P::f_at))[2 * C] = NAN;
 		#pragma unroll
 		for (int i = threadIdx.x; i < P::panel / 16; i += P::threads)
 			*(uint4 *)(image + P::m_at + i * 16) = *(uint4 *)(logits + i * 16);

@@ -10,6 +10,8 @@
 
 #include "delta.cuh"
 
+#include <cfloat>
+
 struct delta_args {
 	const ob_bfloat16 *q, *k, *v;		/* [total_seq_len][heads][head_size] */
 	const float *state, *a_log, *dt_bias;
@@ -153,6 +155,17 @@ static __device__ void delta_steps(const struct delta_args &x, struct steps_memo
 				s[i].y = g * s[i].y + d * k[i].y;
 				s[i].z = g * s[i].z + d * k[i].z;
 				s[i].w = g * s[i].w + d * k[i].w;
+			}
+			if (!(fabsf(m.gate[t][2]) <= FLT_MAX)) {	/* inf - inf, where S q is inf */
+				float sum = 0;
+
+				#pragma unroll
+				for (int i = 0; i < parts; i++) {
+					float4 q = m.q[t][part + i * P::lanes];
+
+					sum += s[i].x * q.x + s[i].y * q.y + (s[i].z * q.z + s[i].w * q.w);
+				}
+				seen.x = row_sum(sum);
 			}
 			if (part == 0)
 				m.out[t][row] = from_float<ob_bfloat16>(seen.x * x.scale);

@@ -176,13 +176,13 @@ def cases(d):
     if op == "moe":
         return [({"seq_len": b}, {}) for b in (1, 37, 150)]
     if name.startswith("gdn_prefill"):
-        # the last three in chunks of 64: so many that heads which share keys are prepared by one block; nan amid a chunk
+        # the last four in chunks of 64: so many that heads which share keys are prepared by one block; nan amid a chunk; inf
         given = [({"total_seq_len": c[-1], "num_seqs": len(c) - 1, "len_cu_seqlens": len(c)}, {"cu_seqlens": c})
-                 for c in ([0, 0, 5], [0, 1], [0, 7, 7, 9], [0, 1030], [0, 64, 64, 65, 194], [0, 70, 140])]
-        for x in "qv":
+                 for c in ([0, 0, 5], [0, 1], [0, 7, 7, 9], [0, 1030], [0, 64, 64, 65, 194], [0, 70, 140], [0, 70, 140])]
+        for x, at, bad, into in ("q", 20, "nan", given[-2]), ("v", 90, "nan", given[-2]), ("q", 20, "inf", given[-1]):
             shape = [140, d["axes"]["num_q_heads" if x == "q" else "num_v_heads"]["value"], 128]
-            given[-1][1][x] = torch.randn(shape, generator=torch.Generator().manual_seed(3)).bfloat16()
-            given[-1][1][x][{"q": 20, "v": 90}[x], -1, 5] = float("nan")
+            into[1][x] = torch.randn(shape, generator=torch.Generator().manual_seed(3)).bfloat16()
+            into[1][x][at, -1, 5] = float(bad)
         return given
     if name.startswith(("kda_prefill", "lightning_attn_prefill")):
         given = [({"total_seq_len": c[-1], "num_seqs": len(c) - 1, "len_cu_seqlens": len(c)}, {"cu_seqlens": c})
