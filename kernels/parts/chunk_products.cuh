@@ -8,14 +8,38 @@
 
 /*
  * Products of a chain of chunks, by mma; keys are K numbers, d and a are a warp's 16 rows in registers, tiles in shared memory.
- *	fresh<STEPS>	d = a b^T of 16 * STEPS numbers along K
+ *	square		d = a b^T, both tiles of K columns in shared memory; what is above the diagonal may be 0
+ *	fresh, more	d = and d += a b^T of 16 * STEPS numbers along K
+ *	whole		d = a b^T of a sum of two
  *	lower, add	d = and d += a b^T, b being T and M, triangles of 64
- *	rows		d[16][K] += a b, the rows of b along K
+ *	rows		d[16][K] += a b, the rows of b along K; of a sum of two, too
+ *	both		a[16][K], accumulators, as the sum of two numbers of bf16 each; begin() comes after it
  *	turn		[16][8] to rows r .. r + 7 of a tile, pieces c and c + 1
  */
 template <int K> struct chunk_mma {
 	static constexpr bool able = true;
 	static constexpr int stages = 2;	/* of shared memory, what sm_80 has */
+	static __device__ __forceinline__ void square(float *d, uint32_t a, uint32_t b)
+	{
+		int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+
+		#pragma unroll
+		for (int i = 0; i < 32; i++)
+			d[i] = 0;
+		#pragma unroll
+		for (int i = 0; i < K / 16; i++) {
+			uint32_t row[4], f[4];
+
+			ldm4(row, chunk_at(a, warp * 16 + lane % 16, i * 2 + lane / 16));
+			#pragma unroll
+			for (int n = 0; n < chunk_tile::C / 16; n++)
+				if (n <= warp) {
+					ldm4(f, chunk_at(b, n * 16 + lane % 8 + lane / 16 * 8, i * 2 + lane / 8 % 2));
+					mma(d + n * 8, row, f[0], f[1], ob_bfloat16());
+					mma(d + n * 8 + 4, row, f[2], f[3], ob_bfloat16());
+				}
+		}
+	}
 	template <int STEPS>
 	static __device__ __forceinline__ void fresh(float *d, const uint32_t *a, uint32_t tile)
 	{
@@ -23,6 +47,34 @@ template <int K> struct chunk_mma {
 		for (int i = 0; i < 32; i++)
 			d[i] = 0;
 		mma_columns<STEPS, false>(d, a, tile);
+	}
+	struct both {
+		const float *a;
+
+		__device__ __forceinline__ both(const float *x) : a(x) { }
+	};
+	static __device__ __forceinline__ void whole(float *d, const struct both &left, uint32_t tile)
+	{
+		int lane = threadIdx.x % 32;
+
+		#pragma unroll
+		for (int i = 0; i < 32; i++)
+			d[i] = 0;
+		#pragma unroll
+		for (int i = 0; i < K / 16; i++) {
+			uint32_t high[4], rest[4], f[chunk_tile::C / 16][4];
+
+			chunk_split<2>(high, rest, left.a + i * 8);
+			#pragma unroll
+			for (int n = 0; n < chunk_tile::C / 16; n++)
+				ldm4(f[n], chunk_at(tile, n * 16 + lane % 8 + lane / 16 * 8, i * 2 + lane / 8 % 2));
+			#pragma unroll
+			for (int n = 0; n < chunk_tile::C / 8; n++)
+				mma(d + n * 4, high, f[n / 2][n % 2 * 2], f[n / 2][n % 2 * 2 + 1], ob_bfloat16());
+			#pragma unroll
+			for (int n = 0; n < chunk_tile::C / 8; n++)
+				mma(d + n * 4, rest, f[n / 2][n % 2 * 2], f[n / 2][n % 2 * 2 + 1], ob_bfloat16());
+		}
 	}
 	static __device__ __forceinline__ void lower(float *d, const uint32_t *a, uint32_t tile)
 	{
@@ -38,6 +90,27 @@ template <int K> struct chunk_mma {
 	static __device__ __forceinline__ void rows(float *d, const uint32_t *a, uint32_t tile)
 	{
 		mma_rows<K / 16>(d, a, tile);
+	}
+	static __device__ __forceinline__ void rows(float *d, const uint32_t *high, const uint32_t *rest, uint32_t tile)
+	{
+		int lane = threadIdx.x % 32;
+
+		#pragma unroll
+		for (int i = 0; i < chunk_tile::C / 16; i++)
+			#pragma unroll
+			for (int n = 0; n < K / 16; n += 4) {
+				uint32_t f[4][4];
+
+				#pragma unroll
+				for (int j = 0; j < 4; j++)
+					ldm4t(f[j], chunk_at(tile, i * 16 + lane % 16, (n + j) * 2 + lane / 16));
+				#pragma unroll
+				for (int j = 0; j < 8; j++)
+					mma(d + n * 8 + j * 4, high + i * 4, f[j / 2][j % 2 * 2], f[j / 2][j % 2 * 2 + 1], ob_bfloat16());
+				#pragma unroll
+				for (int j = 0; j < 8; j++)
+					mma(d + n * 8 + j * 4, rest + i * 4, f[j / 2][j % 2 * 2], f[j / 2][j % 2 * 2 + 1], ob_bfloat16());
+			}
 	}
 	static __device__ __forceinline__ void turn(char *tile, int r, int c, uint32_t lo, uint32_t hi)
 	{
@@ -62,10 +135,34 @@ template <int K> struct chunk_wgmma {
 		for (int i = 0; i < STEPS; i++)
 			wg_columns(d, a + i * 4, wg_matrix(tile + i / 4 * chunk_tile::panel + i % 4 * 32, 16), more || i > 0);
 	}
+	static __device__ __forceinline__ void square(float *d, uint32_t a, uint32_t b)
+	{
+		#pragma unroll
+		for (int i = 0; i < K / 16; i++) {
+			uint32_t at = i / 4 * chunk_tile::panel + i % 4 * 32;
+
+			latent_qk(d, wg_matrix(a + at, 16), wg_matrix(b + at, 16), i > 0);
+		}
+	}
 	template <int STEPS>
 	static __device__ __forceinline__ void fresh(float *d, const uint32_t *a, uint32_t tile)
 	{
 		columns<STEPS>(d, a, tile, false);
+	}
+	struct both {
+		uint32_t high[K / 4], rest[K / 4];
+
+		__device__ __forceinline__ both(const float *a)
+		{
+			chunk_split<K / 8>(high, rest, a);
+			wg_hold<K / 4>(high);
+			wg_hold<K / 4>(rest);
+		}
+	};
+	static __device__ __forceinline__ void whole(float *d, const struct both &left, uint32_t tile)
+	{
+		columns<K / 16>(d, left.high, tile, false);
+		columns<K / 16>(d, left.rest, tile, true);
 	}
 	static __device__ __forceinline__ void lower(float *d, const uint32_t *a, uint32_t tile)
 	{
@@ -80,6 +177,14 @@ template <int K> struct chunk_wgmma {
 		#pragma unroll
 		for (int i = 0; i < chunk_tile::C / 16; i++)
 			wg_pv(d, a + i * 4, wg_matrix(tile + i * 2048, chunk_tile::panel), ob_bfloat16());
+	}
+	static __device__ __forceinline__ void rows(float *d, uint32_t *high, uint32_t *rest, uint32_t tile)
+	{
+		wg_hold<chunk_tile::C / 4>(high);
+		wg_hold<chunk_tile::C / 4>(rest);
+		begin();
+		rows(d, high, tile);
+		rows(d, rest, tile);
 	}
 	static __device__ __forceinline__ void turn(char *tile, int r, int c, uint32_t lo, uint32_t hi)
 	{

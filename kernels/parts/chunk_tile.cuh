@@ -103,6 +103,16 @@ static __device__ __forceinline__ void chunk_turn(char *tile, int r, int c, uint
 	*(uint32_t *)(tile + chunk_at(0, r + lane / 4, c + 1) + lane % 4 * 4) = transposed(hi);
 }
 
+/* Two numbers as bf16, and what is left of them. */
+static __device__ __forceinline__ void split2(float x, float y, uint32_t &high, uint32_t &rest)
+{
+	__nv_bfloat162 h;
+
+	high = pack2<ob_bfloat16>(x, y);
+	h = *(__nv_bfloat162 *)&high;
+	rest = pack2<ob_bfloat16>(x - to_float(h.x), y - to_float(h.y));
+}
+
 /* Numbers [16][8 * N] of accumulators as the left side of a product. */
 template <int N>
 static __device__ __forceinline__ void chunk_pack(uint32_t *to, const float *d)
@@ -112,4 +122,13 @@ static __device__ __forceinline__ void chunk_pack(uint32_t *to, const float *d)
 		#pragma unroll
 		for (int j = 0; j < 4; j++)
 			to[i * 4 + j] = pack2<ob_bfloat16>(d[i * 8 + j * 2], d[i * 8 + j * 2 + 1]);
+}
+
+/* The same as the sum of two numbers of bf16 each. */
+template <int N>
+static __device__ __forceinline__ void chunk_split(uint32_t *high, uint32_t *rest, const float *d)
+{
+	#pragma unroll
+	for (int i = 0; i < N * 2; i++)
+		split2(d[i * 2], d[i * 2 + 1], high[i], rest[i]);
 }

@@ -7,104 +7,35 @@
  * columns. M_tj = w^(t-j) (q_t k_j) goes through shared memory, a warp has 16 rows of it. The reference keeps fp32; so what
  * is not bf16 to begin with (S, M and v by w) is the sum of two bf16 numbers here, and products with it are two.
  *
- * Where sequences are too few for the device, each is cut into segments: lightning_chunks<true>() goes through them from
- * states of zeros, lightning_scan() adds up what each begins with, lightning_chunks<false>() goes through them again.
+ * Where sequences are too few for the device, each is cut into segments: lightning_chunks<E, true>() goes through them from
+ * states of zeros, lightning_scan() adds up what each begins with, lightning_chunks<E, false>() goes through them again.
  *
  * A nan or inf would reach tokens before it (0 nan is nan; the rest of inf is nan). What met one is marked, and
  * lightning_kernel() does it anew.
  */
 #pragma once
 
-#include "chunk_tile.cuh"
+#include "chunk_products.cuh"
 #include "lightning.cuh"
 
 #include <algorithm>
-#include <cfloat>
+#include <type_traits>
 
 struct lightning_chunk : chunk_tile {
 	static constexpr int D = lightning_shape::D, H = lightning_shape::H, threads = 128, rows = 64, parts = D / rows;
-	/* shared memory: two stages of q, k and v; M, its rest, outputs on their way */
+	/* shared memory: two stages of q, k and v; M, its rest */
 	static constexpr int k_at = C * D * 2, v_at = 2 * k_at, stage = v_at + panel;
-	static constexpr int m_at = 2 * stage, rest_at = m_at + panel, out_at = rest_at + panel, smem = out_at + panel;
+	static constexpr int m_at = 2 * stage, rest_at = m_at + panel, smem = rest_at + panel + 1024;
+	using by_mma = chunk_mma<D>;
+	using by_wgmma = std::conditional_t<D == 128, chunk_wgmma<D>, by_mma>;
 };
 
-/* Two numbers as bf16, and what is left of them. */
-static __device__ __forceinline__ void split2(float x, float y, uint32_t &high, uint32_t &rest)
-{
-	__nv_bfloat162 h;
-
-	high = pack2<ob_bfloat16>(x, y);
-	h = *(__nv_bfloat162 *)&high;
-	rest = pack2<ob_bfloat16>(x - to_float(h.x), y - to_float(h.y));
-}
-
-/* d[16][64] += s b^T, s[16][D] being accumulators. */
-static __device__ __forceinline__ void lightning_state_product(float *d, const float *s, uint32_t tile)
-{
-	int lane = threadIdx.x % 32;
-
-	#pragma unroll
-	for (int i = 0; i < lightning_chunk::D / 16; i++) {
-		uint32_t high[4], rest[4], f[lightning_chunk::C / 16][4];
-
-		#pragma unroll
-		for (int j = 0; j < 4; j++)
-			split2(s[i * 8 + j * 2], s[i * 8 + j * 2 + 1], high[j], rest[j]);
-		#pragma unroll
-		for (int n = 0; n < lightning_chunk::C / 16; n++)
-			ldm4(f[n], chunk_at(tile, n * 16 + lane % 8 + lane / 16 * 8, i * 2 + lane / 8 % 2));
-		#pragma unroll
-		for (int n = 0; n < lightning_chunk::C / 8; n++)
-			mma(d + n * 4, high, f[n / 2][n % 2 * 2], f[n / 2][n % 2 * 2 + 1], ob_bfloat16());
-		#pragma unroll
-		for (int n = 0; n < lightning_chunk::C / 8; n++)
-			mma(d + n * 4, rest, f[n / 2][n % 2 * 2], f[n / 2][n % 2 * 2 + 1], ob_bfloat16());
-	}
-}
-
-/* s[16][D] += (high + rest) b, the rows of b along K. */
-static __device__ __forceinline__ void lightning_added(float *s, const uint32_t *high, const uint32_t *rest, uint32_t tile)
-{
-	int lane = threadIdx.x % 32;
-
-	#pragma unroll
-	for (int i = 0; i < lightning_chunk::C / 16; i++)
-		#pragma unroll
-		for (int n = 0; n < lightning_chunk::D / 16; n += 4) {
-			uint32_t f[4][4];
-
-			#pragma unroll
-			for (int j = 0; j < 4; j++)
-				ldm4t(f[j], chunk_at(tile, i * 16 + lane % 16, (n + j) * 2 + lane / 16));
-			#pragma unroll
-			for (int j = 0; j < 8; j++)
-				mma(s + n * 8 + j * 4, high + i * 4, f[j / 2][j % 2 * 2], f[j / 2][j % 2 * 2 + 1], ob_bfloat16());
-			#pragma unroll
-			for (int j = 0; j < 8; j++)
-				mma(s + n * 8 + j * 4, rest + i * 4, f[j / 2][j % 2 * 2], f[j / 2][j % 2 * 2 + 1], ob_bfloat16());
-		}
-}
-
-/* M of a chunk, 16 rows a warp up to the diagonal. */
-static __device__ __forceinline__ void lightning_weights(char *smem, uint32_t tile, const float *power)
+/* M of a chunk from what its tokens' products are, 16 rows a warp up to the diagonal. */
+static __device__ __forceinline__ void lightning_weights(char *smem, const float *m, const float *power)
 {
 	using S = lightning_chunk;
 	int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-	float m[S::C / 2] = {};
 
-	#pragma unroll
-	for (int i = 0; i < S::D / 16; i++) {
-		uint32_t q[4], f[4];
-
-		ldm4(q, chunk_at(tile, warp * 16 + lane % 16, i * 2 + lane / 16));
-		#pragma unroll
-		for (int n = 0; n < S::C / 16; n++)
-			if (n <= warp) {
-				ldm4(f, chunk_at(tile + S::k_at, n * 16 + lane % 8 + lane / 16 * 8, i * 2 + lane / 8 % 2));
-				mma(m + n * 8, q, f[0], f[1], ob_bfloat16());
-				mma(m + n * 8 + 4, q, f[2], f[3], ob_bfloat16());
-			}
-	}
 	#pragma unroll
 	for (int n = 0; n < S::C / 8; n++)
 		#pragma unroll
@@ -112,9 +43,8 @@ static __device__ __forceinline__ void lightning_weights(char *smem, uint32_t ti
 			int t = warp * 16 + h * 8 + lane / 4, j = n * 8 + lane % 4 * 2, at = chunk_at(0, t, n) + lane % 4 * 4;
 			const float *x = m + n * 4 + h * 2;
 
-			if (n / 2 <= warp)
-				split2(j <= t ? x[0] * power[t - j] : 0, j < t ? x[1] * power[t - j - 1] : 0,
-				       *(uint32_t *)(smem + S::m_at + at), *(uint32_t *)(smem + S::rest_at + at));
+			split2(j <= t ? x[0] * power[t - j] : 0, j < t ? x[1] * power[t - j - 1] : 0,
+			       *(uint32_t *)(smem + S::m_at + at), *(uint32_t *)(smem + S::rest_at + at));
 		}
 }
 
@@ -131,14 +61,15 @@ static __device__ __forceinline__ struct lightning_segment lightning_segment_of(
 	return { cu[seq] + min(i * each, all), cu[seq] + min((i + 1) * each, all), all };
 }
 
-/* Blocks: columns of V by 64, heads, segments of sequences. starts: [segments of sequences][H][D][D], the state before each. */
-template <bool LOCAL>
+/* E: who multiplies. Blocks: columns of V by 64, heads, segments of sequences. starts: [segments of sequences][H][D][D], the state before each. */
+template <typename E, bool LOCAL>
 static __global__ void __launch_bounds__(lightning_chunk::threads, 2)
 lightning_chunks(lightning_args a, int segments, float *starts)
 {
 	using S = lightning_chunk;
 	constexpr int C = S::C, D = S::D, stride = S::H * D;
-	extern __shared__ __align__(128) char smem[];
+	extern __shared__ __align__(128) char raw[];
+	__shared__ __align__(1024) char outs[S::panel];		/* on their way */
 	__shared__ float power[C + 1];
 	int lane = threadIdx.x % 32, warp = threadIdx.x / 32, head = blockIdx.y, first = blockIdx.x * S::rows, part = blockIdx.z % segments;
 	int64_t seq = blockIdx.z / segments;
@@ -148,6 +79,7 @@ lightning_chunks(lightning_args a, int segments, float *starts)
 	/* of a state, this lane's first number */
 	int64_t mine = (int64_t)head * D * D + lane % 4 * 2 * D + first + warp * 16 + lane / 4;
 	float s[D / 2], odd = 0;
+	char *smem = raw + (-smem_at(raw) & 1023);
 	uint32_t base = smem_at(smem), at = 0;
 	auto fetch = [&](uint32_t tile, int64_t t0) {
 		int count = (int)min(g.to - g.from - t0, (int64_t)C);
@@ -159,7 +91,7 @@ lightning_chunks(lightning_args a, int segments, float *starts)
 		copy_commit();
 	};
 
-	if (g.all < lightning_few || g.from == g.to || (LOCAL && part == segments - 1))
+	if (!E::able || g.all < lightning_few || g.from == g.to || (LOCAL && part == segments - 1))
 		return;
 	fetch(base, 0);
 	if (threadIdx.x <= C)
@@ -171,44 +103,33 @@ lightning_chunks(lightning_args a, int segments, float *starts)
 	for (int64_t t0 = 0; t0 < g.to - g.from; t0 += C) {
 		uint32_t tile = base + at, v2[C / 4], high[C / 4], rest[C / 4];
 		int count = (int)min(g.to - g.from - t0, (int64_t)C);
+		float o[C / 2];
 
 		copy_wait<0>();
+		E::copied();
 		__syncthreads();
 		if (t0 + C < g.to - g.from)
 			fetch(base + (at ^ S::stage), t0 + C);
+		if (!LOCAL) {
+			typename E::both left(s);
+			float m[C / 2];
+
+			E::begin();
+			E::square(m, tile, tile + S::k_at);
+			E::commit();
+			E::whole(o, left, tile);
+			E::commit();
+			E::template wait<1>(m);
+			lightning_weights(smem, m, power);
+			E::copied();
+			E::template wait<0>(o);
+			#pragma unroll
+			for (int i = 0; i < C / 2; i++)
+				o[i] *= power[i / 4 * 8 + lane % 4 * 2 + i % 2 + 1];
+		}
 		#pragma unroll
 		for (int n = 0; n < C / 16; n++)
 			ldm4t(v2 + n * 4, chunk_at(tile + S::v_at, n * 16 + lane / 16 * 8 + lane % 8, warp * 2 + lane / 8 % 2));
-		if (!LOCAL) {
-			float o[C / 2] = {};
-
-			lightning_weights(smem, tile, power);
-			lightning_state_product(o, s, tile);
-			#pragma unroll
-			for (int n = 0; n < C / 8; n++)
-				#pragma unroll
-				for (int j = 0; j < 4; j++)
-					o[n * 4 + j] *= power[n * 8 + lane % 4 * 2 + j % 2 + 1];
-			__syncthreads();
-			mma_columns<C / 16, true>(o, v2, base + S::m_at);
-			mma_columns<C / 16, true>(o, v2, base + S::rest_at);
-			#pragma unroll
-			for (int i = 0; i < C / 2; i++)
-				odd += o[i] * 0;
-			#pragma unroll
-			for (int n = 0; n < C / 8; n++)
-				chunk_turn(smem + S::out_at, n * 8, warp * 2, pack2<ob_bfloat16>(o[n * 4], o[n * 4 + 1]),
-					   pack2<ob_bfloat16>(o[n * 4 + 2], o[n * 4 + 3]));
-			__syncwarp();
-			#pragma unroll
-			for (int i = 0; i < C / 16; i++) {
-				int t = i * 16 + lane / 2, c = warp * 2 + lane % 2;
-
-				if (t < count)
-					*(uint4 *)(out + (t0 + t) * stride + c * 8) = *(uint4 *)(smem + S::out_at + chunk_at(0, t, c));
-			}
-			__syncwarp();
-		}
 		#pragma unroll
 		for (int i = 0; i < C / 4; i++) {
 			int left = count - 1 - (i / 2 * 8 + lane % 4 * 2);
@@ -220,7 +141,37 @@ lightning_chunks(lightning_args a, int segments, float *starts)
 		#pragma unroll
 		for (int i = 0; i < D / 2; i++)
 			s[i] *= gone;
-		lightning_added(s, high, rest, tile + S::k_at);
+		if (!LOCAL) {
+			__syncthreads();
+			E::begin();
+			E::add(o, v2, base + S::m_at);
+			E::add(o, v2, base + S::rest_at);
+			E::commit();
+		}
+		E::rows(s, high, rest, tile + S::k_at);
+		E::commit();
+		if (!LOCAL) {
+			E::template wait<1>(o);
+			#pragma unroll
+			for (int i = 0; i < C / 2; i++)
+				odd += o[i] * 0;
+			#pragma unroll
+			for (int n = 0; n < C / 8; n++)
+				E::turn(outs, n * 8, warp * 2, pack2<ob_bfloat16>(o[n * 4], o[n * 4 + 1]), pack2<ob_bfloat16>(o[n * 4 + 2], o[n * 4 + 3]));
+			__syncwarp();
+			#pragma unroll
+			for (int i = 0; i < C / 16; i++) {
+				int t = i * 16 + lane / 2, c = warp * 2 + lane % 2;
+				uint4 y = *(uint4 *)(outs + chunk_at(0, t, c));
+
+				if (t < count)
+					*(uint4 *)(out + (t0 + t) * stride + c * 8) = y;
+			}
+			__syncwarp();
+		}
+		#pragma unroll
+		for (int i = 0; i < D / 64; i++)
+			E::template wait<0>(s + i * 32);
 		at ^= S::stage;
 	}
 	float *end = LOCAL ? starts + blockIdx.z * (int64_t)(S::H * D * D) : a.new_state + seq * (S::H * D * D);
@@ -268,27 +219,52 @@ static size_t lightning_memory(int64_t tokens, int64_t seqs)
 	return (starts + (size_t)seqs * sizeof(int)) * lightning_chunk::H;
 }
 
+template <typename E>
+static bool lightning_able(void)
+{
+	static int able = -1;
+
+	if (able < 0) {
+		const void *kernels[] = { (const void *)lightning_chunks<E, true>, (const void *)lightning_chunks<E, false> };
+
+		able = true;
+		for (const void *kernel : kernels)
+			able = able && (std::is_same<E, lightning_chunk::by_mma>::value ?
+				!cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, lightning_chunk::smem) :
+				hopper_able(kernel, lightning_chunk::smem));
+		cudaGetLastError();
+	}
+	return able;
+}
+
+/* n segments a sequence. */
+template <typename E>
+static void lightning_launch(const struct lightning_args &a, int64_t seqs, int n, float *starts, cudaStream_t stream)
+{
+	using S = lightning_chunk;
+	dim3 blocks(S::parts, S::H, (unsigned)(seqs * n));
+
+	if (n > 1) {
+		lightning_chunks<E, true><<<blocks, S::threads, S::smem, stream>>>(a, n, starts);
+		lightning_scan<<<dim3(S::H * S::D * S::D / 256, (unsigned)seqs), 256, 0, stream>>>(a, n, starts);
+	}
+	lightning_chunks<E, false><<<blocks, S::threads, S::smem, stream>>>(a, n, starts);
+}
+
 /* All sequences that are long enough, if this device has the shared memory. An error is left for cudaGetLastError(). */
 static bool lightning_long(struct lightning_args &a, int64_t tokens, int64_t seqs, char *memory, cudaStream_t stream)
 {
 	using S = lightning_chunk;
-	static int able = -1;
 	int n = lightning_segments(tokens, seqs);
 	float *starts = (float *)memory;
 
-	if (able < 0) {
-		able = !cudaFuncSetAttribute(lightning_chunks<true>, cudaFuncAttributeMaxDynamicSharedMemorySize, S::smem) &&
-			!cudaFuncSetAttribute(lightning_chunks<false>, cudaFuncAttributeMaxDynamicSharedMemorySize, S::smem);
-		cudaGetLastError();
-	}
-	if (!able)
+	if (!lightning_able<S::by_wgmma>() && !lightning_able<S::by_mma>())
 		return false;
 	a.mad = (int *)(starts + (n > 1 ? seqs * n * S::H * S::D * S::D : 0));
 	cudaMemsetAsync(a.mad, 0, (size_t)seqs * S::H * sizeof(int), stream);
-	if (n > 1) {
-		lightning_chunks<true><<<dim3(S::parts, S::H, (unsigned)(seqs * n)), S::threads, S::smem, stream>>>(a, n, starts);
-		lightning_scan<<<dim3(S::H * S::D * S::D / 256, (unsigned)seqs), 256, 0, stream>>>(a, n, starts);
-	}
-	lightning_chunks<false><<<dim3(S::parts, S::H, (unsigned)(seqs * n)), S::threads, S::smem, stream>>>(a, n, starts);
+	if (lightning_able<S::by_wgmma>())
+		lightning_launch<S::by_wgmma>(a, seqs, n, starts, stream);
+	else
+		lightning_launch<S::by_mma>(a, seqs, n, starts, stream);
 	return true;
 }

@@ -97,6 +97,14 @@ template <int N> static __device__ __forceinline__ void wg_hold(float *d)
 		asm volatile("" : "+f"(d[i]) :: "memory");
 }
 
+/* The same of left sides: they are there before products begin. */
+template <int N> static __device__ __forceinline__ void wg_hold(uint32_t *a)
+{
+	#pragma unroll
+	for (int i = 0; i < N; i++)
+		asm volatile("" : "+r"(a[i]) :: "memory");
+}
+
 #define WG_D4(d, i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
 #define WG_D16(d, i) WG_D4(d, i), WG_D4(d, i + 4), WG_D4(d, i + 8), WG_D4(d, i + 12)
 #define WG_D64(d) WG_D16(d, 0), WG_D16(d, 16), WG_D16(d, 32), WG_D16(d, 48)

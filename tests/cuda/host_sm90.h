@@ -107,7 +107,7 @@ template <int N> static inline void wg_wait(void)
 	});
 	__syncwarp();
 }
-template <int N> static inline void wg_hold(float *) { }
+template <int N, typename T> static inline void wg_hold(T *) { }
 
 template <typename T> static inline void store_shared(uint32_t at, T v)
 {
