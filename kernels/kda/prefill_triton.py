@@ -1,0 +1,20 @@
+from functools import lru_cache
+
+import torch
+from sglang.srt.layers.attention.fla.kda import chunk_kda
+
+
+@lru_cache(maxsize=8)
+def numbers(n, device):
+    """Of n states; an engine has them before its layers run."""
+    return torch.arange(n, dtype=torch.int32, device=device)
+
+
+@torch.no_grad()
+def run(q, k, v, g, beta, state, cu_seqlens, scale):
+    new_state = state.clone()
+    q, k = (x.repeat_interleave(v.shape[1] // x.shape[1], dim=1) for x in (q, k))
+    output = chunk_kda(
+        q[None], k[None], v[None], g[None], beta[None], scale=float(scale), initial_state=new_state,
+        initial_state_indices=numbers(len(cu_seqlens) - 1, v.device), cu_seqlens=cu_seqlens)
+    return output[0], new_state
