@@ -1,5 +1,5 @@
 /*
- * chunk_products.cuh - the matrix products of delta rules, 64 tokens at a time, by mma or wgmma.
+ * chunk_products.cuh - the matrix products of delta rules and of lightning attention, 64 tokens at a time, by mma or wgmma.
  */
 #pragma once
 
@@ -8,13 +8,14 @@
 
 /*
  * Products of a chain of chunks, by mma; keys are K numbers, d and a are a warp's 16 rows in registers, tiles in shared memory.
- *	square		d = a b^T, both tiles of K columns in shared memory; what is above the diagonal may be 0
- *	fresh, more	d = and d += a b^T of 16 * STEPS numbers along K
- *	whole		d = a b^T of a sum of two
- *	lower, add	d = and d += a b^T, b being T and M, triangles of 64
- *	rows		d[16][K] += a b, the rows of b along K; of a sum of two, too
- *	both		a[16][K], accumulators, as the sum of two numbers of bf16 each; begin() comes after it
+ *	square		d[16][64] = a b^T, both tiles of K columns; what is above the diagonal may be 0
+ *	fresh<STEPS>	d[16][64] = a b^T of 16 * STEPS numbers along K
+ *	whole		the same of `both`, K numbers: accumulators as sums of two numbers of bf16 each
+ *	lower, add	d[16][64] = and += a b^T, b a triangle of 64
+ *	rows		d[16][K] += a b, the rows of b along K; a as it is or as such a sum
  *	turn		[16][8] to rows r .. r + 7 of a tile, pieces c and c + 1
+ * They are under way (of wgmma) from begin(), which comes after all of their left sides, to commit() and wait<LEFT>(d): but for LEFT
+ * groups all are done, d of 32 numbers with them. copied() comes between copies to shared memory and the barrier before begin().
  */
 template <int K> struct chunk_mma {
 	static constexpr bool able = true;
@@ -116,7 +117,7 @@ template <int K> struct chunk_mma {
 	{
 		chunk_turn(tile, r, c, lo, hi);
 	}
-	static __device__ __forceinline__ void copied() { }	/* what this thread copied is for others, after a barrier */
+	static __device__ __forceinline__ void copied() { }
 	static __device__ __forceinline__ void begin() { }
 	static __device__ __forceinline__ void commit() { }
 	template <int LEFT> static __device__ __forceinline__ void wait(float *) { }

@@ -71,6 +71,7 @@ static __device__ __forceinline__ void store16(T *p, const vec<T> &v)
 template <int LANES>
 static __device__ __forceinline__ float lanes_sum(float x)
 {
+	#pragma unroll
 	for (int o = LANES / 2; o; o >>= 1)
 		x += __shfl_xor_sync(~0u, x, o);
 	return x;
@@ -91,8 +92,7 @@ static __device__ __forceinline__ float warp_max(float x)
 /* Of four neighbouring lanes: they share the rows of a matrix fragment. */
 static __device__ __forceinline__ float quad_sum(float x)
 {
-	x += __shfl_xor_sync(~0u, x, 1);
-	return x + __shfl_xor_sync(~0u, x, 2);
+	return lanes_sum<4>(x);
 }
 
 static __device__ __forceinline__ float quad_max(float x)

@@ -40,15 +40,6 @@ template <int THREADS> struct steps_group {
 	float g, beta;
 };
 
-/* Of a row's lanes. */
-static __device__ __forceinline__ float row_sum(float x)
-{
-	#pragma unroll
-	for (int o = 1; o < 8; o *= 2)
-		x += __shfl_xor_sync(~0u, x, o);
-	return x;
-}
-
 static __device__ __forceinline__ void put8(float4 *to, const vec<ob_bfloat16> &x)
 {
 	to[0] = make_float4(to_float(x.v[0]), to_float(x.v[1]), to_float(x.v[2]), to_float(x.v[3]));
@@ -124,7 +115,7 @@ static __device__ void delta_steps(const struct delta_args &x, struct steps_memo
 
 				dot += k.x * q.x + k.y * q.y + (k.z * q.z + k.w * q.w);
 			}
-			dot = row_sum(dot);
+			dot = lanes_sum<P::lanes>(dot);
 			if (part == 0)
 				m.gate[t][2] = dot;
 		}
@@ -147,8 +138,8 @@ static __device__ void delta_steps(const struct delta_args &x, struct steps_memo
 				seen.z += s[i].z * q.z;
 				seen.w += s[i].w * q.w;
 			}
-			d = m.gate[t][1] * (m.v[t][row] - g * row_sum((old.x + old.y) + (old.z + old.w)));
-			seen.x = g * row_sum((seen.x + seen.y) + (seen.z + seen.w)) + d * m.gate[t][2];
+			d = m.gate[t][1] * (m.v[t][row] - g * lanes_sum<P::lanes>((old.x + old.y) + (old.z + old.w)));
+			seen.x = g * lanes_sum<P::lanes>((seen.x + seen.y) + (seen.z + seen.w)) + d * m.gate[t][2];
 			#pragma unroll
 			for (int i = 0; i < parts; i++) {
 				s[i].x = g * s[i].x + d * k[i].x;
@@ -165,7 +156,7 @@ static __device__ void delta_steps(const struct delta_args &x, struct steps_memo
 
 					sum += s[i].x * q.x + s[i].y * q.y + (s[i].z * q.z + s[i].w * q.w);
 				}
-				seen.x = row_sum(sum);
+				seen.x = lanes_sum<P::lanes>(sum);
 			}
 			if (part == 0)
 				m.out[t][row] = from_float<ob_bfloat16>(seen.x * x.scale);

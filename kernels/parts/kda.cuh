@@ -40,14 +40,6 @@ struct kda_token {
 	ob_bfloat16 beta;
 };
 
-static __device__ __forceinline__ float kda_sum(float x)
-{
-	#pragma unroll
-	for (int o = kda_shape::lanes / 2; o; o /= 2)
-		x += __shfl_xor_sync(~0u, x, o);
-	return x;
-}
-
 /* TOKENS at a time. */
 template <int TOKENS>
 static __global__ void __launch_bounds__(kda_shape::warps * 32) kda_kernel(kda_args a)
@@ -108,7 +100,7 @@ static __global__ void __launch_bounds__(kda_shape::warps * 32) kda_kernel(kda_a
 				decay[i] = expf(to_float(now[n].g.v[i]));
 				both += k[i] * q[i];
 			}
-			both = kda_sum(both);
+			both = lanes_sum<S::lanes>(both);
 			#pragma unroll
 			for (int r = 0; r < S::rows; r++) {
 				#pragma unroll
@@ -117,8 +109,8 @@ static __global__ void __launch_bounds__(kda_shape::warps * 32) kda_kernel(kda_a
 					old[r] += s[r][i] * k[i];
 					seen[r] += s[r][i] * q[i];
 				}
-				old[r] = kda_sum(old[r]);
-				seen[r] = kda_sum(seen[r]);
+				old[r] = lanes_sum<S::lanes>(old[r]);
+				seen[r] = lanes_sum<S::lanes>(seen[r]);
 			}
 			bool finite = true;
 			#pragma unroll
@@ -138,7 +130,7 @@ static __global__ void __launch_bounds__(kda_shape::warps * 32) kda_kernel(kda_a
 					#pragma unroll
 					for (int i = 0; i < 8; i++)
 						seen[r] += s[r][i] * q[i];
-					seen[r] = kda_sum(seen[r]);
+					seen[r] = lanes_sum<S::lanes>(seen[r]);
 				}
 			#pragma unroll
 			for (int r = 0; r < S::rows; r++)
