@@ -44,6 +44,11 @@ def skip(name, why):
 def make_definitions():
     for model in ("qwen3-8b", "deepseek-v3", "llama-3.1-8b"):
         define(BUILD, work, model, "manifests/snapshot/configs/%s.json" % model)
+    # layers that no model of the snapshot has
+    for name, layers in ("kda", {"linear_attn_config": {"kda_layers": [1], "num_heads": 32, "head_dim": 128}}), ("lightning", {"attn_type_list": [0, 1]}):
+        config = work / (name + ".json")
+        config.write_text(json.dumps({**json.loads(Path("manifests/snapshot/configs/qwen3-8b.json").read_text()), **layers}))
+        define(BUILD, work, name, config)
     shutil.rmtree(ds / "solutions")  # wrappers of FlashInfer, which needs a GPU
     return "%d definitions" % len(list(ds.glob("definitions/*/*.json")))
 
