@@ -18,15 +18,36 @@
  * groups all are done, d of 32 numbers with them. copied() comes between copies to shared memory and the barrier before begin().
  */
 template <int K> struct chunk_mma {
-	static constexpr bool able = true;
+	static constexpr bool able = true, hopper = false;
 	static constexpr int stages = 2;	/* of shared memory, what sm_80 has */
+	static __device__ __forceinline__ void zero(float *d)
+	{
+		#pragma unroll
+		for (int i = 0; i < 32; i++)
+			d[i] = 0;
+	}
+	/* += of 16 * STEPS numbers along K; LOWER: b[t][j] is 0 for j > t */
+	template <int STEPS, bool LOWER>
+	static __device__ __forceinline__ void columns(float *d, const uint32_t *a, uint32_t tile)
+	{
+		int lane = threadIdx.x % 32;
+
+		#pragma unroll
+		for (int i = 0; i < STEPS; i++)
+			#pragma unroll
+			for (int n = LOWER ? i : 0; n < chunk_tile::C / 16; n++) {
+				uint32_t f[4];
+
+				ldm4(f, chunk_at(tile, n * 16 + lane % 8 + lane / 16 * 8, i * 2 + lane / 8 % 2));
+				mma(d + n * 8, a + i * 4, f[0], f[1], ob_bfloat16());
+				mma(d + n * 8 + 4, a + i * 4, f[2], f[3], ob_bfloat16());
+			}
+	}
 	static __device__ __forceinline__ void square(float *d, uint32_t a, uint32_t b)
 	{
 		int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
 
-		#pragma unroll
-		for (int i = 0; i < 32; i++)
-			d[i] = 0;
+		zero(d);
 		#pragma unroll
 		for (int i = 0; i < K / 16; i++) {
 			uint32_t row[4], f[4];
@@ -44,10 +65,8 @@ template <int K> struct chunk_mma {
 	template <int STEPS>
 	static __device__ __forceinline__ void fresh(float *d, const uint32_t *a, uint32_t tile)
 	{
-		#pragma unroll
-		for (int i = 0; i < 32; i++)
-			d[i] = 0;
-		mma_columns<STEPS, false>(d, a, tile);
+		zero(d);
+		columns<STEPS, false>(d, a, tile);
 	}
 	struct both {
 		const float *a;
@@ -58,9 +77,7 @@ template <int K> struct chunk_mma {
 	{
 		int lane = threadIdx.x % 32;
 
-		#pragma unroll
-		for (int i = 0; i < 32; i++)
-			d[i] = 0;
+		zero(d);
 		#pragma unroll
 		for (int i = 0; i < K / 16; i++) {
 			uint32_t high[4], rest[4], f[chunk_tile::C / 16][4];
@@ -79,18 +96,27 @@ template <int K> struct chunk_mma {
 	}
 	static __device__ __forceinline__ void lower(float *d, const uint32_t *a, uint32_t tile)
 	{
-		#pragma unroll
-		for (int i = 0; i < 32; i++)
-			d[i] = 0;
+		zero(d);
 		add(d, a, tile);
 	}
 	static __device__ __forceinline__ void add(float *d, const uint32_t *a, uint32_t tile)
 	{
-		mma_columns<chunk_tile::C / 16, true>(d, a, tile);
+		columns<chunk_tile::C / 16, true>(d, a, tile);
 	}
 	static __device__ __forceinline__ void rows(float *d, const uint32_t *a, uint32_t tile)
 	{
-		mma_rows<K / 16>(d, a, tile);
+		int lane = threadIdx.x % 32;
+
+		#pragma unroll
+		for (int i = 0; i < chunk_tile::C / 16; i++)
+			#pragma unroll
+			for (int n = 0; n < K / 16; n++) {
+				uint32_t f[4];
+
+				ldm4t(f, chunk_at(tile, i * 16 + lane % 16, n * 2 + lane / 16));
+				mma(d + n * 8, a + i * 4, f[0], f[1], ob_bfloat16());
+				mma(d + n * 8 + 4, a + i * 4, f[2], f[3], ob_bfloat16());
+			}
 	}
 	static __device__ __forceinline__ void rows(float *d, const uint32_t *high, const uint32_t *rest, uint32_t tile)
 	{
@@ -115,7 +141,10 @@ template <int K> struct chunk_mma {
 	}
 	static __device__ __forceinline__ void turn(char *tile, int r, int c, uint32_t lo, uint32_t hi)
 	{
-		chunk_turn(tile, r, c, lo, hi);
+		int lane = threadIdx.x % 32;
+
+		*(uint32_t *)(tile + chunk_at(0, r + lane / 4, c) + lane % 4 * 4) = transposed(lo);
+		*(uint32_t *)(tile + chunk_at(0, r + lane / 4, c + 1) + lane % 4 * 4) = transposed(hi);
 	}
 	static __device__ __forceinline__ void copied() { }
 	static __device__ __forceinline__ void begin() { }
@@ -127,7 +156,7 @@ template <int K> struct chunk_mma {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 template <int K> struct chunk_wgmma {
 	static_assert(K == 128, "what wg_pv() has");
-	static constexpr bool able = true;
+	static constexpr bool able = true, hopper = true;
 	static constexpr int stages = 3;
 	template <int STEPS>
 	static __device__ __forceinline__ void columns(float *d, const uint32_t *a, uint32_t tile, bool more)
@@ -202,7 +231,55 @@ template <int K> struct chunk_wgmma {
 };
 #else
 template <int K> struct chunk_wgmma : chunk_mma<K> {
-	static constexpr bool able = false;
+	static constexpr bool able = false, hopper = true;
 	static constexpr int stages = 3;
 };
 #endif
+
+/* A warp's 16 columns of a tile as the left side of a product. */
+static __device__ __forceinline__ void chunk_columns(uint32_t *to, uint32_t tile)
+{
+	int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+
+	#pragma unroll
+	for (int n = 0; n < chunk_tile::C / 16; n++)
+		ldm4t(to + n * 4, chunk_at(tile, n * 16 + lane / 16 * 8 + lane % 8, warp * 2 + lane / 8 % 2));
+}
+
+/* A warp's outputs [16][64], by scale, to its columns of a tile. */
+template <typename E>
+static __device__ __forceinline__ void chunk_turn(char *tile, const float *o, float scale)
+{
+	#pragma unroll
+	for (int n = 0; n < chunk_tile::C / 8; n++)
+		E::turn(tile, n * 8, threadIdx.x / 32 * 2, pack2<ob_bfloat16>(o[n * 4] * scale, o[n * 4 + 1] * scale),
+			pack2<ob_bfloat16>(o[n * 4 + 2] * scale, o[n * 4 + 3] * scale));
+	__syncwarp();
+}
+
+/* And on to the first rows of memory, `stride` from row to row. */
+static __device__ __forceinline__ void chunk_leave(ob_bfloat16 *rows, int64_t stride, int count, const char *tile)
+{
+	int lane = threadIdx.x % 32, c = threadIdx.x / 32 * 2 + lane % 2;
+
+	#pragma unroll
+	for (int i = 0; i < chunk_tile::C / 16; i++) {
+		int t = i * 16 + lane / 2;
+		uint4 y = *(const uint4 *)(tile + chunk_at(0, t, c));
+
+		if (t < count)
+			*(uint4 *)(rows + t * stride + c * 8) = y;
+	}
+	__syncwarp();
+}
+
+/* Whether a kernel runs here whose products are E's. */
+template <typename E>
+static bool chunk_able(const void *kernel, int smem)
+{
+	bool able = E::hopper ? hopper_able(kernel, smem) :
+		!cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, smem);
+
+	cudaGetLastError();
+	return able;
+}

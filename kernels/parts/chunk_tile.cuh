@@ -58,51 +58,6 @@ static __device__ __forceinline__ void chunk_copy(uint32_t tile, int thread, con
 		copy16(to + i * step * 128, rows + i * step * stride, r + i * step < count);
 }
 
-/* d[16][64] += a b^T, a in registers, 16 * STEPS columns; LOWER: b[t][j] is 0 for j > t. */
-template <int STEPS, bool LOWER>
-static __device__ __forceinline__ void mma_columns(float *d, const uint32_t *a, uint32_t tile)
-{
-	int lane = threadIdx.x % 32;
-
-	#pragma unroll
-	for (int i = 0; i < STEPS; i++)
-		#pragma unroll
-		for (int n = LOWER ? i : 0; n < chunk_tile::C / 16; n++) {
-			uint32_t f[4];
-
-			ldm4(f, chunk_at(tile, n * 16 + lane % 8 + lane / 16 * 8, i * 2 + lane / 8 % 2));
-			mma(d + n * 8, a + i * 4, f[0], f[1], ob_bfloat16());
-			mma(d + n * 8 + 4, a + i * 4, f[2], f[3], ob_bfloat16());
-		}
-}
-
-/* d[16][16 * COLUMNS] += a b, the rows of b along K. */
-template <int COLUMNS>
-static __device__ __forceinline__ void mma_rows(float *d, const uint32_t *a, uint32_t tile)
-{
-	int lane = threadIdx.x % 32;
-
-	#pragma unroll
-	for (int i = 0; i < chunk_tile::C / 16; i++)
-		#pragma unroll
-		for (int n = 0; n < COLUMNS; n++) {
-			uint32_t f[4];
-
-			ldm4t(f, chunk_at(tile, i * 16 + lane % 16, n * 2 + lane / 16));
-			mma(d + n * 8, a + i * 4, f[0], f[1], ob_bfloat16());
-			mma(d + n * 8 + 4, a + i * 4, f[2], f[3], ob_bfloat16());
-		}
-}
-
-/* Numbers [16][8] of a warp to rows r .. r + 7 of a tile, pieces c and c + 1. */
-static __device__ __forceinline__ void chunk_turn(char *tile, int r, int c, uint32_t lo, uint32_t hi)
-{
-	int lane = threadIdx.x % 32;
-
-	*(uint32_t *)(tile + chunk_at(0, r + lane / 4, c) + lane % 4 * 4) = transposed(lo);
-	*(uint32_t *)(tile + chunk_at(0, r + lane / 4, c + 1) + lane % 4 * 4) = transposed(hi);
-}
-
 /* Two numbers as bf16, and what is left of them. */
 static __device__ __forceinline__ void split2(float x, float y, uint32_t &high, uint32_t &rest)
 {

@@ -23,7 +23,6 @@
 
 #include <algorithm>
 #include <cfloat>
-#include <type_traits>
 
 using chain_mma = chunk_mma<chunk_shape::K>;
 using chain_wgmma = chunk_wgmma<chunk_shape::K>;
@@ -203,9 +202,7 @@ delta_chain(struct delta_args x, int64_t units, const char *images, int *mad)
 			E::template fresh<P::K / 16>(o, left, tile);
 			E::commit();
 			leave(t0 - C);
-			#pragma unroll
-			for (int n = 0; n < C / 16; n++)
-				ldm4t(v + n * 4, chunk_at(tile + L::v_at, n * 16 + lane / 16 * 8 + lane % 8, warp * 2 + lane / 8 % 2));
+			chunk_columns(v, tile + L::v_at);
 			E::template wait<1>(d);
 			/* beta (V - G S K^T) */
 			#pragma unroll
@@ -256,11 +253,7 @@ delta_chain(struct delta_args x, int64_t units, const char *images, int *mad)
 			E::rows(s, kept, tile + L::k_at);
 			E::commit();
 			E::template wait<1>(o);
-			#pragma unroll
-			for (int n = 0; n < C / 8; n++)
-				E::turn(outs, n * 8, warp * 2, pack2<ob_bfloat16>(o[n * 4] * x.scale, o[n * 4 + 1] * x.scale),
-					pack2<ob_bfloat16>(o[n * 4 + 2] * x.scale, o[n * 4 + 3] * x.scale));
-			__syncwarp();
+			chunk_turn<E>(outs, o, x.scale);
 			E::template wait<0>(s);
 			E::template wait<0>(s + 32);
 			bar_arrive(empty());
@@ -294,16 +287,8 @@ delta_chain(struct delta_args x, int64_t units, const char *images, int *mad)
 template <typename E>
 static bool chain_able(void)
 {
-	static int able = -1;
+	static bool able = chunk_able<E>((const void *)delta_chain<E>, chain_shape<E>::smem);
 
-	if (able < 0) {
-		const void *kernel = (const void *)delta_chain<E>;
-		int smem = chain_shape<E>::smem;
-
-		able = std::is_same<E, chain_wgmma>::value ? hopper_able(kernel, smem) :
-			!cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, smem);
-		cudaGetLastError();
-	}
 	return able;
 }
 
@@ -321,7 +306,7 @@ static void chain_launch(const struct delta_args &x, int64_t seqs, const char *i
 	config.dynamicSmemBytes = chain_shape<E>::smem;
 	config.stream = stream;
 	config.attrs = &early;
-	config.numAttrs = std::is_same<E, chain_wgmma>::value;
+	config.numAttrs = E::hopper;
 	cudaLaunchKernelEx(&config, delta_chain<E>, x, units, images, mad);
 }
 

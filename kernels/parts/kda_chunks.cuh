@@ -84,9 +84,7 @@ static __global__ void __launch_bounds__(kda_chunk::threads, 1) kda_chain(kda_ar
 		E::commit();
 		E::template fresh<K / 16>(o, left, tile + S::q_at);
 		E::commit();
-		#pragma unroll
-		for (int n = 0; n < C / 16; n++)
-			ldm4t(v2 + n * 4, chunk_at(tile + L::v_at, n * 16 + lane / 16 * 8 + lane % 8, warp * 2 + lane / 8 % 2));
+		chunk_columns(v2, tile + L::v_at);
 		E::template wait<1>(d);
 		/* beta (V - S G_t k_t) */
 		#pragma unroll
@@ -118,20 +116,8 @@ static __global__ void __launch_bounds__(kda_chunk::threads, 1) kda_chain(kda_ar
 		#pragma unroll
 		for (int i = 0; i < C / 2; i++)
 			bad += o[i] * 0;
-		#pragma unroll
-		for (int n = 0; n < C / 8; n++)
-			E::turn(outs, n * 8, warp * 2, pack2<ob_bfloat16>(o[n * 4] * x.scale, o[n * 4 + 1] * x.scale),
-				pack2<ob_bfloat16>(o[n * 4 + 2] * x.scale, o[n * 4 + 3] * x.scale));
-		__syncwarp();
-		#pragma unroll
-		for (int i = 0; i < C / 16; i++) {
-			int t = i * 16 + lane / 2, c = warp * 2 + lane % 2;
-			uint4 y = *(uint4 *)(outs + chunk_at(0, t, c));
-
-			if (t < count)
-				*(uint4 *)(out + (t0 + t) * (S::HV * S::V) + c * 8) = y;
-		}
-		__syncwarp();
+		chunk_turn<E>(outs, o, x.scale);
+		chunk_leave(out + t0 * (S::HV * S::V), S::HV * S::V, count, outs);
 		#pragma unroll
 		for (int i = 0; i < K / 64; i++)
 			E::template wait<0>(s + i * 32);
@@ -155,17 +141,9 @@ static size_t kda_memory(int64_t tokens, int64_t seqs)
 template <typename E>
 static bool kda_able(void)
 {
-	static int able = -1;
+	static bool able = chunk_able<E>((const void *)kda_chain<E>, kda_stage::smem) &&
+		chunk_able<chunk_mma<kda_chunk::K>>((const void *)kda_prepare, kda_chunk::smem);
 
-	if (able < 0) {
-		const void *kernel = (const void *)kda_chain<E>;
-
-		able = (std::is_same<E, chunk_mma<kda_chunk::K>>::value ?
-			!cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kda_stage::smem) :
-			hopper_able(kernel, kda_stage::smem)) &&
-			!cudaFuncSetAttribute(kda_prepare, cudaFuncAttributeMaxDynamicSharedMemorySize, kda_chunk::smem);
-		cudaGetLastError();
-	}
 	return able;
 }
 

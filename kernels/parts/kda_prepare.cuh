@@ -167,14 +167,16 @@ static __global__ void __launch_bounds__(kda_chunk::threads, 3) kda_prepare(kda_
 	for (int t = 0; t < each; t++)
 		if (group * each + t < count)
 			gates[t] = load16(p + t * (S::HV * S::K));
+	auto gate = [&](int t, int j) {
+		float one = to_float(gates[t].v[j]) * LOG2E;
+
+		return group * each + t >= count ? 0 : one < -150 ? -150 : one;
+	};
 	#pragma unroll
 	for (int t = 0; t < each; t++)
 		#pragma unroll
-		for (int j = 0; j < 8; j++) {
-			float one = to_float(gates[t].v[j]) * LOG2E;
-
-			sum[j] += group * each + t >= count ? 0 : one < -150 ? -150 : one;
-		}
+		for (int j = 0; j < 8; j++)
+			sum[j] += gate(t, j);
 	copy_eight(sums[group] + piece, sum);
 	__syncthreads();
 	#pragma unroll
@@ -192,11 +194,8 @@ static __global__ void __launch_bounds__(kda_chunk::threads, 3) kda_prepare(kda_
 	#pragma unroll
 	for (int t = 0; t < each; t++) {
 		#pragma unroll
-		for (int j = 0; j < 8; j++) {
-			float one = to_float(gates[t].v[j]) * LOG2E;
-
-			sum[j] += group * each + t >= count ? 0 : one < -150 ? -150 : one;
-		}
+		for (int j = 0; j < 8; j++)
+			sum[j] += gate(t, j);
 		copy_eight(g + (group * each + t) * S::W + piece, sum);
 	}
 	if (group == groups - 1) {

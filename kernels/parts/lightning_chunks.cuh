@@ -127,9 +127,7 @@ lightning_chunks(lightning_args a, int segments, float *starts)
 			for (int i = 0; i < C / 2; i++)
 				o[i] *= power[i / 4 * 8 + lane % 4 * 2 + i % 2 + 1];
 		}
-		#pragma unroll
-		for (int n = 0; n < C / 16; n++)
-			ldm4t(v2 + n * 4, chunk_at(tile + S::v_at, n * 16 + lane / 16 * 8 + lane % 8, warp * 2 + lane / 8 % 2));
+		chunk_columns(v2, tile + S::v_at);
 		#pragma unroll
 		for (int i = 0; i < C / 4; i++) {
 			int left = count - 1 - (i / 2 * 8 + lane % 4 * 2);
@@ -155,19 +153,8 @@ lightning_chunks(lightning_args a, int segments, float *starts)
 			#pragma unroll
 			for (int i = 0; i < C / 2; i++)
 				odd += o[i] * 0;
-			#pragma unroll
-			for (int n = 0; n < C / 8; n++)
-				E::turn(outs, n * 8, warp * 2, pack2<ob_bfloat16>(o[n * 4], o[n * 4 + 1]), pack2<ob_bfloat16>(o[n * 4 + 2], o[n * 4 + 3]));
-			__syncwarp();
-			#pragma unroll
-			for (int i = 0; i < C / 16; i++) {
-				int t = i * 16 + lane / 2, c = warp * 2 + lane % 2;
-				uint4 y = *(uint4 *)(outs + chunk_at(0, t, c));
-
-				if (t < count)
-					*(uint4 *)(out + (t0 + t) * stride + c * 8) = y;
-			}
-			__syncwarp();
+			chunk_turn<E>(outs, o, 1);
+			chunk_leave(out + t0 * stride, stride, count, outs);
 		}
 		#pragma unroll
 		for (int i = 0; i < D / 64; i++)
@@ -222,18 +209,9 @@ static size_t lightning_memory(int64_t tokens, int64_t seqs)
 template <typename E>
 static bool lightning_able(void)
 {
-	static int able = -1;
+	static bool able = chunk_able<E>((const void *)lightning_chunks<E, true>, lightning_chunk::smem) &&
+		chunk_able<E>((const void *)lightning_chunks<E, false>, lightning_chunk::smem);
 
-	if (able < 0) {
-		const void *kernels[] = { (const void *)lightning_chunks<E, true>, (const void *)lightning_chunks<E, false> };
-
-		able = true;
-		for (const void *kernel : kernels)
-			able = able && (std::is_same<E, lightning_chunk::by_mma>::value ?
-				!cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, lightning_chunk::smem) :
-				hopper_able(kernel, lightning_chunk::smem));
-		cudaGetLastError();
-	}
 	return able;
 }
 
