@@ -5,10 +5,7 @@ import torch.nn.functional as F
 from sglang.srt.layers.attention.fla.chunk import chunk_gated_delta_rule
 
 
-@lru_cache(maxsize=8)
-def numbers(n, device):
-    """Of n states; an engine has them before its layers run."""
-    return torch.arange(n, dtype=torch.int32, device=device)
+# part: triton_states
 
 
 @torch.no_grad()

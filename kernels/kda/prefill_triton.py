@@ -4,10 +4,7 @@ import torch
 from sglang.srt.layers.attention.fla.kda import chunk_kda
 
 
-@lru_cache(maxsize=8)
-def numbers(n, device):
-    """Of n states; an engine has them before its layers run."""
-    return torch.arange(n, dtype=torch.int32, device=device)
+# part: triton_states
 
 
 @torch.no_grad()

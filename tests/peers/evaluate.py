@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy
 import torch
 
-from ours import ROOT, define, run
+from ours import ROOT, changed, define, run
 
 BUILD = Path(sys.argv[1]).absolute()
 bench = sys.argv[2] if len(sys.argv) > 2 else None
@@ -46,9 +46,7 @@ def make_definitions():
         define(BUILD, work, model, "manifests/snapshot/configs/%s.json" % model)
     # layers that no model of the snapshot has
     for name, layers in ("kda", {"linear_attn_config": {"kda_layers": [1], "num_heads": 32, "head_dim": 128}}), ("lightning", {"attn_type_list": [0, 1]}):
-        config = work / (name + ".json")
-        config.write_text(json.dumps({**json.loads(Path("manifests/snapshot/configs/qwen3-8b.json").read_text()), **layers}))
-        define(BUILD, work, name, config)
+        define(BUILD, work, name, changed(work, ROOT / "manifests/snapshot/configs/qwen3-8b.json", **layers))
     shutil.rmtree(ds / "solutions")  # wrappers of FlashInfer, which needs a GPU
     return "%d definitions" % len(list(ds.glob("definitions/*/*.json")))
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from ours import ROOT, define, run
+from ours import ROOT, changed, define, run
 
 BUILD, SHARED = Path(sys.argv[1]).absolute(), Path(sys.argv[2])
 sys.path.append(str(ROOT / "tests/cuda"))
@@ -32,22 +32,9 @@ def define_at(tp, slug, config):
     define(BUILD, work, slug, config, "--serving", serving)
 
 
-def small(name, **change):
-    """A model of the snapshot, so small that a processor multiplies it in a second."""
-    config = json.loads((ROOT / "manifests/snapshot/configs" / (name + ".json")).read_text())
-    config.update(change)
-    path = work / (name + ".json")
-    path.write_text(json.dumps(config))
-    return path
-
-
 def narrow(name, window, **change):
     """A model of ../shared with a window that a processor reaches the end of."""
-    config = json.loads((SHARED / "models" / (name + ".json")).read_text())
-    config.update(change, sliding_window=window)
-    path = work / (name + ".json")
-    path.write_text(json.dumps(config))
-    return path
+    return changed(work, SHARED / "models" / (name + ".json"), sliding_window=window, **change)
 
 
 KINDS = {"int64": "I64", "int32": "I32", "bfloat16": "BF16"}
@@ -255,13 +242,14 @@ def main():
     configs = ROOT / "manifests/snapshot/configs"
     define_at([2, 8], "llama", configs / "llama-3.1-8b.json")
     define_at([8], "deepseek", configs / "deepseek-v3.json")
-    define_at([1], "experts", small("qwen3-30b-a3b", hidden_size=256, moe_intermediate_size=128, num_experts=16))
+    # so small that a processor multiplies it in a second
+    define_at([1], "experts", changed(work, configs / "qwen3-30b-a3b.json", hidden_size=256, moe_intermediate_size=128, num_experts=16))
     for heads, dim in (2, 128), (3, 64):
-        define_at([1], "kda", small("qwen3-8b", linear_attn_config={"kda_layers": [1], "num_heads": heads, "head_dim": dim}))
+        define_at([1], "kda", changed(work, configs / "qwen3-8b.json", linear_attn_config={"kda_layers": [1], "num_heads": heads, "head_dim": dim}))
     for dim in 128, 64:
-        define_at([8], "lightning", small("qwen3-8b", attn_type_list=[0, 1], head_dim=dim))
+        define_at([8], "lightning", changed(work, configs / "qwen3-8b.json", attn_type_list=[0, 1], head_dim=dim))
     # blocks of 128 that are there in part
-    define_at([1], "blocks", small("deepseek-v3", hidden_size=336, q_lora_rank=144))
+    define_at([1], "blocks", changed(work, configs / "deepseek-v3.json", hidden_size=336, q_lora_rank=144))
     for model in ("qwen3-next-80b-a3b", "nemotron-h-56b", "deepseek-v3.2") if (SHARED / "models").is_dir() else ():
         define_at([1, 8], model, SHARED / "models" / (model + ".json"))
     for model in ("gemma-2-2b", "gpt-oss-120b") if (SHARED / "models").is_dir() else ():

@@ -18,3 +18,10 @@ def define(build, work, slug, config, *serving):
         wrapped = (ROOT / "kernels" / e["op_type"] / (e["template"] + "_baseline.py")).exists()
         e.update(phase1_status="new", fi_status="fi_supported" if wrapped else "fi_missing")
     run(build / "bin/mkdef", "--slug", slug, "--dataset", work / "ds", "--ours", work / "ours", "-o", "/dev/null", "-", input=json.dumps(k))
+
+
+def changed(work, config, **change):
+    """A copy of a config with other numbers or layers, in work/."""
+    path = work / config.name
+    path.write_text(json.dumps({**json.loads(config.read_text()), **change}))
+    return path
