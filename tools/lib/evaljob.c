@@ -300,7 +300,8 @@ static int add_job(struct strbuf *sb, const json_t *def, const json_t *job,
 	const json_t *in;
 	size_t i, k;
 
-	strbuf_addf(sb, "2 %s %s %s\n", device, json_get_str(job, "kind"),
+	/* 3: what was expected of samplers could be written half computed before */
+	strbuf_addf(sb, "3 %s %s %s\n", device, json_get_str(job, "kind"),
 		    text ? text : "");
 	json_array_foreach(json_object_get(job, "inputs"), i, in) {
 		for (k = 0; k < ARRAY_SIZE(what); k++) {
