@@ -30,6 +30,10 @@ check-asan:
 #:   check-peers  against ast, PyTorch and FlashInfer-Bench's validator (PyPI)
 check-peers: all $B/bin/pydump $B/bin/rehearse-hub $B/peers/.done
 	@tests/run $(log) $(peers)
+#:   check-gpu    our kernels on this machine's GPU: nasty workloads, huge batches, compute-sanitizer (not part of check-all)
+check-gpu: need-nvcc all $B/eval/libevalcuda.so $B/peers/.done
+	@tests/run $(log) gpu='PATH="$(dir $(nvcc)):$$PATH" GPU_ARCHS="$(GPU_ARCHS)" $B/peers/bin/python tests/peers/gpu.py $B $(SHARED) $T/check-gpu'
+.PHONY: check-gpu
 #:   check-all    all of these
 check-all: all $(units) $B/bin/pydump $B/bin/rehearse-hub $B/peers/.done
 	@tests/run $(log) $(lint) $(unit) $(cli) $(asan) $(peers)
