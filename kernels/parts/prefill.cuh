@@ -6,15 +6,17 @@
  * KV head are packed with the tokens, so that its keys are read once for
  * all of them. Four warps of 32 rows; keys and values go through shared
  * memory in tiles of 64 (32 where a row is long), two of them in flight. The online softmax is in base 2.
+ * Where all rows are few, blocks have 64.
  */
 #pragma once
 
 #include "attend.cuh"
 #include "work.cuh"
 
-template <typename T, int DK, int DV, int HQ, int HKV> struct prefill_shape {
+template <typename T, int DK, int DV, int HQ, int HKV, int ROWS> struct prefill_shape {
 	static constexpr int G = HQ / HKV;
-	static constexpr int rows = 128, tile = DK + DV <= 320 ? 64 : 32, warps = 4, threads = 128;
+	static constexpr int rows = ROWS, tile = DK + DV <= 320 ? 64 : 32, warps = 4, threads = 128;
+	static constexpr int frags = rows / warps / 16;		/* of 16 rows, a warp's */
 	static constexpr int krow = DK * 2, vrow = DV * 2;
 	static constexpr int q_bytes = rows * krow, k_bytes = tile * krow, v_bytes = tile * vrow;
 	static constexpr int stages = 2;
@@ -33,13 +35,13 @@ static __device__ __forceinline__ uint32_t prefill_at(int r, int c)
  * M: request b has queries q_from(b)..q_to(b) and kv_len(b) tokens, token n of
  * which is row token(b, n) of k and v (rows of HKV heads).
  */
-template <typename T, int DK, int DV, int HQ, int HKV, typename M>
+template <typename T, int DK, int DV, int HQ, int HKV, int ROWS, typename M>
 static __global__ void __launch_bounds__(128, DK <= 128 ? 2 : 1)
 prefill_kernel(const T *q, const T *k, const T *v, T *out, float *lse, const attend_sink *sinks, M m, int batch,
 	       float scale)
 {
-	using S = prefill_shape<T, DK, DV, HQ, HKV>;
-	constexpr int KC = DK / 8, VC = DV / 8;
+	using S = prefill_shape<T, DK, DV, HQ, HKV, ROWS>;
+	constexpr int KC = DK / 8, VC = DV / 8, MI = S::frags;
 	extern __shared__ __align__(128) char smem[];
 	uint32_t qs = smem_at(smem), ks = qs + S::q_bytes, vs = ks + S::stages * S::k_bytes;
 	int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
@@ -87,13 +89,16 @@ prefill_kernel(const T *q, const T *k, const T *v, T *out, float *lse, const att
 				       v + at * DV + (c + ln) * 8, there);
 		}
 	};
-	float o[2][DV / 8][4] = {}, mx[2][2], l[2][2] = {};
-	mx[0][0] = mx[0][1] = mx[1][0] = mx[1][1] = -INFINITY;
+	float o[MI][DV / 8][4] = {}, mx[MI][2], l[MI][2] = {};
+
+	#pragma unroll
+	for (int j = 0; j < MI; j++)
+		mx[j][0] = mx[j][1] = -INFINITY;
 	if (from < tiles)
 		copy_tile(from);
 	copy_commit();
 	for (int t = from; t < tiles; t++) {
-		float s[2][S::tile / 8][4] = {};
+		float s[MI][S::tile / 8][4] = {};
 		uint32_t kt = ks + t % S::stages * S::k_bytes, vt = vs + t % S::stages * S::v_bytes;
 
 		if (t + 1 < tiles)
@@ -103,18 +108,18 @@ prefill_kernel(const T *q, const T *k, const T *v, T *out, float *lse, const att
 		__syncthreads();
 		#pragma unroll
 		for (int i = 0; i < DK / 16; i++) {
-			uint32_t qa[2][4], f[4];
+			uint32_t qa[MI][4], f[4];
 
 			#pragma unroll
-			for (int j = 0; j < 2; j++)
-				ldm4(qa[j], qs + prefill_at<KC>(warp * 32 + j * 16 + lane % 16,
+			for (int j = 0; j < MI; j++)
+				ldm4(qa[j], qs + prefill_at<KC>(warp * 16 * MI + j * 16 + lane % 16,
 								i * 2 + lane / 16));
 			#pragma unroll
 			for (int n = 0; n < S::tile / 16; n++) {
 				ldm4(f, kt + prefill_at<KC>(n * 16 + lane % 8 + lane / 16 * 8,
 							    i * 2 + lane / 8 % 2));
 				#pragma unroll
-				for (int j = 0; j < 2; j++) {
+				for (int j = 0; j < MI; j++) {
 					mma(s[j][n * 2], qa[j], f[0], f[1], T());
 					mma(s[j][n * 2 + 1], qa[j], f[2], f[3], T());
 				}
@@ -123,10 +128,10 @@ prefill_kernel(const T *q, const T *k, const T *v, T *out, float *lse, const att
 		bool edge = (t + 1) * S::tile > first / S::G + shift + 1 || (t + 1) * S::tile > seen ||
 			t * S::tile < attend_from(last_row / S::G + shift + 1);
 		#pragma unroll
-		for (int j = 0; j < 2; j++)
+		for (int j = 0; j < MI; j++)
 			#pragma unroll
 			for (int h = 0; h < 2; h++) {
-				int row = first + warp * 32 + j * 16 + h * 8 + lane / 4;
+				int row = first + warp * 16 * MI + j * 16 + h * 8 + lane / 4;
 				int limit = min(seen, row / S::G + shift + 1), begin = attend_from(row / S::G + shift + 1);
 				float top = mx[j][h], keep, by, sum = 0;
 
@@ -164,10 +169,10 @@ prefill_kernel(const T *q, const T *k, const T *v, T *out, float *lse, const att
 			}
 		#pragma unroll
 		for (int i = 0; i < S::tile / 16; i++) {
-			uint32_t pa[2][4], f[4];
+			uint32_t pa[MI][4], f[4];
 
 			#pragma unroll
-			for (int j = 0; j < 2; j++) {
+			for (int j = 0; j < MI; j++) {
 				pa[j][0] = pack2<T>(s[j][i * 2][0], s[j][i * 2][1]);
 				pa[j][1] = pack2<T>(s[j][i * 2][2], s[j][i * 2][3]);
 				pa[j][2] = pack2<T>(s[j][i * 2 + 1][0], s[j][i * 2 + 1][1]);
@@ -177,7 +182,7 @@ prefill_kernel(const T *q, const T *k, const T *v, T *out, float *lse, const att
 			for (int n = 0; n < DV / 16; n++) {
 				ldm4t(f, vt + prefill_at<VC>(i * 16 + lane % 16, n * 2 + lane / 16));
 				#pragma unroll
-				for (int j = 0; j < 2; j++) {
+				for (int j = 0; j < MI; j++) {
 					mma(o[j][n * 2], pa[j], f[0], f[1], T());
 					mma(o[j][n * 2 + 1], pa[j], f[2], f[3], T());
 				}
@@ -187,10 +192,10 @@ prefill_kernel(const T *q, const T *k, const T *v, T *out, float *lse, const att
 	}
 	copy_wait<0>();
 	#pragma unroll
-	for (int j = 0; j < 2; j++)
+	for (int j = 0; j < MI; j++)
 		#pragma unroll
 		for (int h = 0; h < 2; h++) {
-			int row = first + warp * 32 + j * 16 + h * 8 + lane / 4;
+			int row = first + warp * 16 * MI + j * 16 + h * 8 + lane / 4;
 			float sum = l[j][h], inv;
 			int64_t at = (int64_t)(q_from + row / S::G) * HQ + head * S::G + row % S::G;
 
@@ -207,13 +212,13 @@ prefill_kernel(const T *q, const T *k, const T *v, T *out, float *lse, const att
 		}
 }
 
-template <typename T, int DK, int DV, int HQ, int HKV, typename M>
-static int prefill(const T *q, const T *k, const T *v, T *out, float *lse, const attend_sink *sinks, M m, int batch,
-		   int64_t total_q, double sm_scale, cudaStream_t stream)
+template <typename T, int DK, int DV, int HQ, int HKV, int ROWS, typename M>
+static int prefill_rows(const T *q, const T *k, const T *v, T *out, float *lse, const attend_sink *sinks, M m, int batch,
+			int64_t total_q, double sm_scale, cudaStream_t stream)
 {
-	using S = prefill_shape<T, DK, DV, HQ, HKV>;
+	using S = prefill_shape<T, DK, DV, HQ, HKV, ROWS>;
 	static int ready;
-	auto kernel = prefill_kernel<T, DK, DV, HQ, HKV, M>;
+	auto kernel = prefill_kernel<T, DK, DV, HQ, HKV, ROWS, M>;
 	/* at most one block more a request than the rows fill */
 	int64_t blocks = ((total_q * S::G + S::rows - 1) / S::rows + batch) * HKV;
 
@@ -224,6 +229,15 @@ static int prefill(const T *q, const T *k, const T *v, T *out, float *lse, const
 		kernel<<<(unsigned)blocks, S::threads, S::smem, stream>>>(q, k, v, out, lse, sinks, m, batch,
 				(float)(sm_scale * 1.4426950408889634));
 	return cudaGetLastError();
+}
+
+/*
+ * Whether so little is to be done that memory is waited for, of the code first of all: blocks of 64 rows, which are the least code,
+ * take 2 to 3 us less than Hopper's products then (8 us). keys: of all requests, one of which may have them all.
+ */
+template <int HQ, int HKV> static bool prefill_few(int64_t total_q, int batch, int64_t keys)
+{
+	return keys <= 224 && ((total_q * (HQ / HKV) + 63) / 64 + batch) * HKV <= 3 * sm_count();
 }
 
 /*

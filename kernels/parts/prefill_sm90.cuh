@@ -305,15 +305,17 @@ extern "C" size_t onboard_workspace(const struct ob_arg *)
 }
 
 /*
- * wgmma where there is, and where it pays; else prefill(). kv_pages, kv_rows: of k and v, and of each page; ragged
- * rows are one page.
+ * wgmma where there is, and where it pays; else prefill_rows(). keys: tokens of all requests, at most; kv_pages, kv_rows: of k
+ * and v, and of each page; ragged rows are one page.
  */
 template <typename T, int DK, int DV, int HQ, int HKV, typename M>
 static int prefill_best(const T *q, const T *k, const T *v, T *out, float *lse, const attend_sink *sinks, M m, int batch,
-			int64_t total_q, int64_t kv_pages, int64_t kv_rows, double sm_scale, void *workspace, cudaStream_t stream)
+			int64_t total_q, int64_t keys, int64_t kv_pages, int64_t kv_rows, double sm_scale, void *workspace, cudaStream_t stream)
 {
 	using S = hopper_shape<T, DK, DV, HQ, HKV>;
 
+	if (prefill_few<HQ, HKV>(total_q, batch, keys))
+		return prefill_rows<T, DK, DV, HQ, HKV, 64>(q, k, v, out, lse, sinks, m, batch, total_q, sm_scale, stream);
 	if constexpr (S::fits) {
 		static int able = -1;
 		prefill_boxes maps = {};
@@ -336,5 +338,5 @@ static int prefill_best(const T *q, const T *k, const T *v, T *out, float *lse, 
 			return cudaGetLastError();
 		}
 	}
-	return prefill<T, DK, DV, HQ, HKV>(q, k, v, out, lse, sinks, m, batch, total_q, sm_scale, stream);
+	return prefill_rows<T, DK, DV, HQ, HKV, 128>(q, k, v, out, lse, sinks, m, batch, total_q, sm_scale, stream);
 }

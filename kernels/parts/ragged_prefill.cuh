@@ -18,6 +18,6 @@ extern "C" int onboard_run(const struct ob_arg *arg, void *workspace, void *stre
 
 	return prefill_best<TYPE_q, RAGGED_QK, RAGGED_VO, AX_num_qo_heads, AX_num_kv_heads>(
 		TENSOR(q), TENSOR(k), TENSOR(v), TENSOR(output), ATTEND_LSE, ATTEND_SINKS, m,
-		(int)DIM(qo_indptr, 0) - 1, DIM(q, 0), 1, DIM(k, 0), arg[ARG_sm_scale].scalar, workspace,
+		(int)DIM(qo_indptr, 0) - 1, DIM(q, 0), DIM(k, 0), 1, DIM(k, 0), arg[ARG_sm_scale].scalar, workspace,
 		(cudaStream_t)stream);
 }
