@@ -31,18 +31,23 @@ static __device__ __forceinline__ void group_sums(float (&x)[ROWS])
 		x[r] = lanes_sum<LANES>(x[r]);
 	if constexpr (WARPS > 1) {
 		__shared__ float part[GROUPS][ROWS][WARPS];
+		auto &own = part[GROUPS > 1 ? threadIdx.y : 0];
 
 		#pragma unroll
 		for (int r = 0; r < ROWS; r++)
 			if (threadIdx.x % 32 == 0)
-				part[threadIdx.y][r][threadIdx.x / 32] = x[r];
+				own[r][threadIdx.x / 32] = x[r];
 		__syncthreads();
 		#pragma unroll
 		for (int r = 0; r < ROWS; r++) {
-			x[r] = part[threadIdx.y][r][0];
+			if constexpr (WARPS > 4) {	/* reading more at once takes registers, and rows in flight with them */
+				x[r] = warp_sum(threadIdx.x % 32 < WARPS ? own[r][threadIdx.x % 32] : 0);
+				continue;
+			}
+			x[r] = own[r][0];
 			#pragma unroll
-			for (int i = 1; i < WARPS; i++)		/* read all at once: shuffles wait for each other */
-				x[r] += part[threadIdx.y][r][i];
+			for (int i = 1; i < WARPS; i++)		/* shuffles wait for each other */
+				x[r] += own[r][i];
 		}
 	}
 }
