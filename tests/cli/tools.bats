@@ -26,6 +26,19 @@ teardown() { [ -z "${HUB:-}" ] || kill "$HUB" 2>/dev/null || true; }
 	done
 }
 
+@test "options may follow operands, and -- ends them" {
+	echo '{' >-o
+	run B classify --index=manifests/snapshot -o /dev/null -- -o
+	[ "$status" -eq 1 ] && [[ $output == "classify: -o is not valid JSON"* ]]
+	mv ./-o operand
+	run B classify operand --index=manifests/snapshot --output /dev/null
+	[ "$status" -eq 1 ] && [[ $output == "classify: operand is not valid JSON"* ]]
+	run B classify operand --no-such-option
+	[ "$status" -eq 2 ] && [[ $output == "classify: unknown option --no-such-option"* ]]
+	run B classify operand --output
+	[ "$status" -eq 2 ] && [[ $output == "classify: --output needs a value"* ]]
+}
+
 @test "tools work in a pipe" {
 	snapshot_index
 	n=$(B needed -c - <$C/qwen3-8b.json | B classify --index tmp/index - | B mkdef --print --slug qwen3-8b - | wc -l)

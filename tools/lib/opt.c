@@ -129,12 +129,20 @@ static void take_short(const struct option *options, char **argv, int argc,
 int opt_parse(int argc, char **argv, const struct tool *tool,
 	      const struct option *options)
 {
-	int i;
+	char **operands = xmalloc(st_mult((size_t)argc, sizeof(*operands)));
+	int i, n = 0;
 
 	die_init(argv[0]);
-	for (i = 1; i < argc && argv[i][0] == '-' && argv[i][1]; i++) {
-		if (!strcmp(argv[i], "--"))
-			return i + 1;
+	for (i = 1; i < argc; i++) {
+		if (argv[i][0] != '-' || !argv[i][1]) {
+			operands[n++] = argv[i];
+			continue;
+		}
+		if (!strcmp(argv[i], "--")) {
+			while (++i < argc)
+				operands[n++] = argv[i];
+			break;
+		}
 		if (argv[i][1] == '-')
 			take_long(tool, options, argv, argc, &i);
 		else if (!strcmp(argv[i], "-h"))
@@ -142,5 +150,8 @@ int opt_parse(int argc, char **argv, const struct tool *tool,
 		else
 			take_short(options, argv, argc, &i);
 	}
-	return i;
+	if (n)
+		memcpy(argv + argc - n, operands, (size_t)n * sizeof(*operands));
+	free(operands);
+	return argc - n;
 }

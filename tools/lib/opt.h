@@ -9,8 +9,9 @@
  *	first = opt_parse(argc, argv, &(struct tool){ ... }, options);
  *
  * Every tool has --help, --version and --failed=FILE (see die.h) besides.
- * opt_parse() returns the index of the first argument that is no option;
- * wrong usage ends the process with EX_USAGE. "--" ends the options.
+ * Options may stand before, between and after operands; "--" ends them.
+ * opt_parse() moves the operands to the end of argv and returns the index of
+ * the first; wrong usage ends the process with EX_USAGE.
  */
 #ifndef ONBOARD_OPT_H
 #define ONBOARD_OPT_H
