@@ -96,3 +96,11 @@ says() {
 	grep -qx '#define P_window 512' gpu2/src/${N}_sw512/axes.h
 	grep -qx '#define ATTEND_WINDOW P_window' gpu2/src/${N}_sw512/kernel.cu
 }
+
+@test "bench-gpu measures the workloads of another tree" {
+	mkdir -p other/workloads/gqa_paged
+	cp $W other/workloads/gqa_paged/
+	run "${M[@]}" -n has_gpu=y DATASET=ds WORKLOADS=other bench-gpu
+	[ "$status" -eq 0 ]
+	[[ $output == *" --workloads=other --traces=tmp/bench/traces "*" $N; scripts/gpu-table ds tmp/bench/traces other;"* ]]
+}
