@@ -1,7 +1,9 @@
 """Our CUDA kernels on this machine's GPU, against the references, on the workloads of cases.py and on huge batches; then the
 small ones under compute-sanitizer. Without a GPU everything is compiled, and what was not run is said. Speaks TAP.
 
-gpu.py BUILD SHARED WORK [NAME...]    WORK keeps what was compiled; only these definitions; GPU_ARCHS="90a" where there is no GPU to ask
+gpu.py BUILD SHARED WORK [NAME...]    only these definitions; GPU_ARCHS="90a" where there is no GPU to ask
+
+WORK keeps what was compiled. Where BUILD has no mkdef, a WORK that another machine prepared is taken as it is.
 """
 import json
 import os
@@ -31,10 +33,14 @@ def archs():
     return os.environ.get("GPU_ARCHS", "90a").split()
 
 
+lib = work / ("lib-" + "-".join(archs()))
+
+
 def prepare():
     """Definitions, workloads and sources; {name: how many workloads a sanitizer looks at}."""
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
+    for old in "ds", "ours":
+        shutil.rmtree(work / old, ignore_errors=True)
+    work.mkdir(parents=True, exist_ok=True)
     all_of = definitions(BUILD, SHARED, work)
     small = {}
     for d in wanted(all_of, SHARED) + smallest(all_of, GPU_WANTED) + [all_of[n] for n in GPU_LARGE]:
@@ -48,12 +54,13 @@ def prepare():
 
 
 def compile_one(name):
-    so = work / "lib" / ("onboard_cuda_%s.so" % name)
-    if not so.exists():
-        so.parent.mkdir(exist_ok=True)
+    so, sources = lib / ("onboard_cuda_%s.so" % name), work / "gpu/src" / name
+    # mksol leaves files as they are that stay the same
+    if not so.exists() or so.stat().st_mtime < max(f.stat().st_mtime for f in sources.iterdir()):
+        lib.mkdir(exist_ok=True)
         half = so.with_suffix(".half")
         run("nvcc", "-O3", "-std=c++17", "-Xcompiler", "-fPIC", "-shared", *["-gencode=arch=compute_%s,code=sm_%s" % (a, a) for a in archs()],
-            "-I", work / "gpu/src" / name, "-o", half, work / "gpu/src" / name / "kernel.cu", "-lcublas", "-lcublasLt")
+            "-I", sources, "-o", half, sources / "kernel.cu", "-lcublas", "-lcublasLt")
         half.rename(so)
     return "%d kB" % (so.stat().st_size >> 10)
 
@@ -62,7 +69,7 @@ def evaluate(name, traces, *more, before=()):
     """How many workloads passed; each definition has GPU locks of its own, since nothing is timed."""
     own = work / traces / name
     own.mkdir(parents=True, exist_ok=True)
-    got = subprocess.run([str(x) for x in (*before, BUILD / "bin/evalwl", "-d", ds, "--lib", work / "lib", "-c", work / "cache" / name, "--python", sys.executable,
+    got = subprocess.run([str(x) for x in (*before, BUILD / "bin/evalwl", "-d", ds, "--lib", lib, "-c", work / "cache" / name, "--python", sys.executable,
                          "-t", own / "traces", "--again", "--locks", own, "-s", "onboard", "--no-time", "--trials=1", "-o", own / "report.json", *more, name)],
                          capture_output=True, text=True)
     if got.returncode:
@@ -106,7 +113,7 @@ def t(what, fn, *args):
 
 
 def main():
-    small = json.loads(ready.read_text()) if ready.exists() else prepare()
+    small = prepare() if (BUILD / "bin/mkdef").exists() or not ready.exists() else json.loads(ready.read_text())
     small = {name: k for name, k in small.items() if name in sys.argv[4:] or not sys.argv[4:]}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         made = {name: pool.submit(compile_one, name) for name in small}
