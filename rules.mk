@@ -328,21 +328,22 @@ $(solutions): $T/gpu/lib/onboard_cuda_%.so:
 	$(call say,NVCC) mkdir -p $(@D); $(nvcc) $(NVCCFLAGS) $(gencode) -I$T/gpu/src/$* -o $@.tmp $T/gpu/src/$*/kernel.cu -lcublas -lcublasLt; mv $@.tmp $@
 
 evalwl = $B/bin/evalwl --dataset=$(dataset) --lib=$T/gpu/lib --cache=$T/eval --python='$(PYTHON)' $(EVAL_FLAGS)
-evaluated = $(or $(DEFINITIONS),$(basename $(notdir $(wildcard $(dataset)/workloads/*/*.jsonl))))
-no_workloads = echo '  no workloads in $(or $(WORKLOADS),$(dataset))/workloads: make workloads, or DEFINITIONS=' >&2
+# of a tree with workloads/: whose there are, and what is said where there are none
+evaluated = $(or $(DEFINITIONS),$(basename $(notdir $(wildcard $1/workloads/*/*.jsonl))))
+no_workloads = echo '  no workloads in $1/workloads: make workloads, or DEFINITIONS=' >&2
 #:   traces       solutions of the dataset clone on its workloads, on a GPU
 traces: all $B/eval/libevalcuda.so
-	@$(if $(evaluated),$(evalwl) $(evaluated),$(no_workloads))
+	@$(if $(call evaluated,$(dataset)),$(evalwl) $(call evaluated,$(dataset)),$(call no_workloads,$(dataset)))
 # of another tree: simulated workloads are measured, never put among the dataset's traces
 bench_from = $(or $(WORKLOADS),$(dataset))
-benched = $(or $(DEFINITIONS),$(basename $(notdir $(wildcard $(bench_from)/workloads/*/*.jsonl))))
+benched = $(call evaluated,$(bench_from))
 #:   bench-gpu    the same on new traces, and a table: time, bandwidth, against FlashInfer and Triton
 bench-gpu: kernels
 	@if [ -z '$(has_gpu)' ]; then \
 		sed -n 's/^solutions :=//p' $T/gpu/kernels.mk | tr ' ' '\n' | sed -n 's/.*onboard_cuda_\(.*\)[.]so/\1/p' >$T/gpu/not-run.txt; \
 		echo "  compiled for $(GPU_ARCHS:%=sm_%), not run, no GPU here: $$(wc -l <$T/gpu/not-run.txt) kernels ($T/gpu/not-run.txt)" >&2; \
 	else $(if $(benched),$(evalwl) --workloads=$(bench_from) --traces=$T/bench/traces --again --graph --planned $(benched); \
-		scripts/gpu-table $(dataset) $T/bench/traces $(bench_from),$(no_workloads)); fi
+		scripts/gpu-table $(dataset) $T/bench/traces $(bench_from),$(call no_workloads,$(bench_from))); fi
 
 include tests/tests.mk
 

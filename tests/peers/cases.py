@@ -74,6 +74,11 @@ def ragged(q, kv):
     return {"len_indptr": len(q) + 1, "total_q": sum(q), "total_kv": sum(kv)}, {"qo_indptr": sums(q), "kv_indptr": sums(kv)}
 
 
+def packed(starts):
+    """Prompts one after the other, of which number i is starts[i] .. starts[i + 1]."""
+    return {"total_seq_len": starts[-1], "num_seqs": len(starts) - 1, "len_cu_seqlens": len(starts)}, {"cu_seqlens": starts}
+
+
 def spoiled(d, case, by=float("nan")):
     """`by` in a query (its first part) of the first token and of the last; in a cache, nan in all that no request has."""
     axes, given = case
@@ -152,16 +157,14 @@ def cases(d):
         return [({"seq_len": b}, {}) for b in (1, 37, 150)]
     if name.startswith("gdn_prefill"):
         # the last four in chunks of 64: so many that heads which share keys are prepared by one block; nan amid a chunk; inf
-        given = [({"total_seq_len": c[-1], "num_seqs": len(c) - 1, "len_cu_seqlens": len(c)}, {"cu_seqlens": c})
-                 for c in ([0, 0, 5], [0, 1], [0, 7, 7, 9], [0, 1030], [0, 64, 64, 65, 194], [0, 70, 140], [0, 70, 140])]
+        given = [packed(c) for c in ([0, 0, 5], [0, 1], [0, 7, 7, 9], [0, 1030], [0, 64, 64, 65, 194], [0, 70, 140], [0, 70, 140])]
         for x, at, bad, into in ("q", 20, "nan", given[-2]), ("v", 90, "nan", given[-2]), ("q", 20, "inf", given[-1]):
             shape = [140, d["axes"]["num_q_heads" if x == "q" else "num_v_heads"]["value"], 128]
             into[1][x] = torch.randn(shape, generator=torch.Generator().manual_seed(3)).bfloat16()
             into[1][x][at, -1, 5] = float(bad)
         return given
     if name.startswith(("kda_prefill", "lightning_attn_prefill")):
-        given = [({"total_seq_len": c[-1], "num_seqs": len(c) - 1, "len_cu_seqlens": len(c)}, {"cu_seqlens": c})
-                 for c in ([0, 0, 5], [0, 1], [0, 7, 7, 11, 50], [0, 1030], [0, 64, 64, 65, 194], [0, 70, 140])]
+        given = [packed(c) for c in ([0, 0, 5], [0, 1], [0, 7, 7, 11, 50], [0, 1030], [0, 64, 64, 65, 194], [0, 70, 140])]
         shape = [d["axes"][a]["value"] if a in d["axes"] and d["axes"][a]["type"] == "const" else 140 for a in d["inputs"]["q"]["shape"]]
         for x, at, bad in ("q", 20, "inf"), ("k", 90, "nan"):
             given[-1][1][x] = torch.randn(shape, generator=torch.Generator().manual_seed(3)).bfloat16() / shape[-1] ** .5
@@ -201,7 +204,7 @@ def huge(d):
     if "_ragged_prefill" in name:
         return [ragged([rng.randrange(x + 1) for x in some], some)]
     if "cu_seqlens" in d["inputs"]:
-        return [({"total_seq_len": sum(some), "num_seqs": 700, "len_cu_seqlens": 701}, {"cu_seqlens": sums(some)})]
+        return [packed(sums(some))]
     axis = {"rmsnorm": "batch_size", "sampling": "batch_size", "gemm": "M", "gemm_fp8": "M", "moe": "seq_len", "activation": "num_tokens"}.get(op)
     return [({axis: 5000 if op != "sampling" else 1000}, {})] if axis else []
 
