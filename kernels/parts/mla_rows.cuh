@@ -133,34 +133,34 @@ static __device__ void mla_empty(const mla_args &a, const M &m, int threads)
 
 /*
  * Rows that several blocks worked on: a thread merges an item, of every `groups`-th part; there may be hundreds of
- * parts of one row, or two or three each of many. Eight parts are loaded at once.
+ * parts of one row, or two or three each of many. MOST parts are loaded at once: where rows are many, two, and the
+ * registers go to more threads.
  */
 enum { mla_mergers = 256 };
 
-template <typename P>
-static __global__ void __launch_bounds__(mla_mergers) mla_merge(mla_args a, int groups)
+template <typename P, int MOST>
+static __global__ void __launch_bounds__(mla_mergers, MOST <= 2 ? 8 : 1) mla_merge(mla_args a, int groups)
 {
 	using S = mla_shape;
-	constexpr int most = 8;
 	__shared__ float4 shares[mla_mergers], share_ends[mla_mergers];
 	int each = mla_mergers / groups, group = threadIdx.x / each, item = blockIdx.x * each + threadIdx.x % each;
 	int head = P::head(item), col = P::col(item);
 	/* `top` and what a part has: x, y of a head's maximum and sum, z, w of the other's */
-	float4 o = make_float4(0, 0, 0, 0), top = make_float4(-INFINITY, 0, -INFINITY, 0);
+	float4 o, top;
 	auto merge = [&](int from, int n, int step, auto ends, auto values) {
-		for (; from < n; from += most * step) {
-			float4 e[most], v[most];
+		for (; from < n; from += MOST * step) {
+			float4 e[MOST], v[MOST];
 			float x = top.x, z = top.z;
 
 			#pragma unroll
-			for (int k = 0; k < most; k++) {
+			for (int k = 0; k < MOST; k++) {
 				int i = from + k * step;
 
 				e[k] = i < n ? ends(i) : make_float4(-INFINITY, 0, -INFINITY, 0);
 				v[k] = i < n ? values(i) : make_float4(0, 0, 0, 0);
 			}
 			#pragma unroll
-			for (int k = 0; k < most; k++) {
+			for (int k = 0; k < MOST; k++) {
 				x = fmaxf(x, e[k].x);
 				z = fmaxf(z, e[k].z);
 			}
@@ -170,7 +170,7 @@ static __global__ void __launch_bounds__(mla_mergers) mla_merge(mla_args a, int 
 			o = make_float4(o.x * w, o.y * w, o.z * u, o.w * u);
 			top = make_float4(x, top.y * w, z, top.w * u);
 			#pragma unroll
-			for (int k = 0; k < most; k++) {
+			for (int k = 0; k < MOST; k++) {
 				w = softmax_weight(e[k].x, x);
 				u = softmax_weight(e[k].z, z);
 				top.y += w * e[k].y;
@@ -181,37 +181,41 @@ static __global__ void __launch_bounds__(mla_mergers) mla_merge(mla_args a, int 
 	};
 
 	launched_early();
-	int2 parts = a.parts[blockIdx.y];
-	auto part = [&](int i) { return P::of(a, parts.x + i, i == 0); };
+	for (int64_t row = blockIdx.y; row < (int64_t)a.rows * P::HB; row += gridDim.y) {
+		int2 parts = a.parts[row];
+		auto part = [&](int i) { return P::of(a, parts.x + i, i == 0); };
 
-	if (parts.y < 2)
-		return;
-	merge(group, parts.y, groups, [&](int i) {
-		float2 e = P::ends(part(i))[head], f = P::ends(part(i))[head + P::other];
-
-		return make_float4(e.x, e.y, f.x, f.y);
-	}, [&](int i) { return part(i)[item]; });
-	if (groups > 1) {
-		shares[threadIdx.x] = o;
-		share_ends[threadIdx.x] = top;
-		__syncthreads();
-		if (group)
-			return;
-		merge(1, groups, 1, [&](int i) { return share_ends[i * each + threadIdx.x]; },
-		      [&](int i) { return shares[i * each + threadIdx.x]; });
-	}
-	#pragma unroll
-	for (int k = 0; k < 2; k++) {
-		float m = k ? top.z : top.x, sum = k ? top.w : top.y, inv = sum == 0 ? 0 : 1 / sum;
-		int h = blockIdx.y % P::HB * P::N + head + k * P::other;
-		int64_t at = (int64_t)(blockIdx.y / P::HB) * S::H + h;
-
-		if (h >= S::H)
+		if (parts.y < 2)
 			continue;
-		a.out[at * S::CKV + col] = from_float<ob_bfloat16>((k ? o.z : o.x) * inv);
-		a.out[at * S::CKV + col + P::next] = from_float<ob_bfloat16>((k ? o.w : o.y) * inv);
-		if (col == 0)
-			a.lse[at] = sum == 0 ? -INFINITY : m + log2f(sum);
+		o = make_float4(0, 0, 0, 0);
+		top = make_float4(-INFINITY, 0, -INFINITY, 0);
+		merge(group, parts.y, groups, [&](int i) {
+			float2 e = P::ends(part(i))[head], f = P::ends(part(i))[head + P::other];
+
+			return make_float4(e.x, e.y, f.x, f.y);
+		}, [&](int i) { return part(i)[item]; });
+		if (groups > 1) {
+			shares[threadIdx.x] = o;
+			share_ends[threadIdx.x] = top;
+			__syncthreads();
+			if (group == 0)
+				merge(1, groups, 1, [&](int i) { return share_ends[i * each + threadIdx.x]; },
+				      [&](int i) { return shares[i * each + threadIdx.x]; });
+			__syncthreads();
+		}
+		#pragma unroll
+		for (int k = 0; k < 2 && group == 0; k++) {
+			float m = k ? top.z : top.x, sum = k ? top.w : top.y, inv = sum == 0 ? 0 : 1 / sum;
+			int h = (int)(row % P::HB) * P::N + head + k * P::other;
+			int64_t at = row / P::HB * S::H + h;
+
+			if (h >= S::H)
+				continue;
+			a.out[at * S::CKV + col] = from_float<ob_bfloat16>((k ? o.z : o.x) * inv);
+			a.out[at * S::CKV + col + P::next] = from_float<ob_bfloat16>((k ? o.w : o.y) * inv);
+			if (col == 0)
+				a.lse[at] = sum == 0 ? -INFINITY : m + log2f(sum);
+		}
 	}
 }
 
@@ -233,31 +237,25 @@ static void mla_place(mla_args &a, void *workspace, int blocks)
 template <typename P>
 static int mla_merge_all(const mla_args &a, int blocks, cudaStream_t stream)
 {
-	using S = mla_shape;
-	constexpr int most = 65535 / P::HB;
 	cudaLaunchAttribute early = {};
 	cudaLaunchConfig_t config = {};
+	int64_t rows = (int64_t)a.rows * P::HB;
+	int grid = P::items / mla_mergers, groups = 1;
 
+	if (!rows)
+		return 0;
+	/* more groups where a row has many parts, as far as all of them find a place at once */
+	while (groups < 32 && blocks > 8 * groups * (int64_t)a.rows && 2 * groups * grid * rows <= 4 * sm_count())
+		groups *= 2;
 	early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
 	early.val.programmaticStreamSerializationAllowed = 1;
+	/* not more rows have several parts than there are blocks */
+	config.gridDim = dim3(grid * groups, (unsigned)(rows < blocks ? rows : blocks));
 	config.blockDim = dim3(mla_mergers);
 	config.stream = stream;
 	config.attrs = &early;
-	for (int64_t row = 0; row < a.rows; row += most) {
-		mla_args some = a;
-		int rows = (int)(a.rows - row < most ? a.rows - row : most);
-		int grid = P::items / mla_mergers * rows * P::HB, groups = 1;
-
-		/* more groups where a row has many parts, as far as all of them find a place at once */
-		while (groups < 32 && blocks > 8 * groups * rows && 2 * groups * grid <= 4 * sm_count())
-			groups *= 2;
-		some.out += row * S::H * S::CKV;
-		some.lse += row * S::H;
-		some.parts += row * P::HB;
-		config.gridDim = dim3(P::items * groups / mla_mergers, rows * P::HB);
-		config.numAttrs = P::early && row == 0;
-		cudaLaunchKernelEx(&config, mla_merge<P>, some, groups);
-	}
+	config.numAttrs = P::early;
+	cudaLaunchKernelEx(&config, blocks > 8 * (int64_t)a.rows ? mla_merge<P, 8> : mla_merge<P, 2>, a, groups);
 	return cudaGetLastError();
 }
 
