@@ -51,6 +51,7 @@ extern "C" int onboard_run(const struct ob_arg *arg, void *workspace, void *stre
 	int *lens = (int *)((char *)workspace + mla_rows_workspace(a.rows));
 	sparse_map m = { TENSOR(sparse_indices), a.rows < COUNTED ? nullptr : lens };
 
+	a.gaps = true;
 	if (m.lens)
 		sparse_lens<<<(a.rows + 7) / 8, 256, 0, (cudaStream_t)stream>>>(m.indices, lens, a.rows);
 	return mla_rows_run(a, m, workspace, (cudaStream_t)stream);

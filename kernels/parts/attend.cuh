@@ -53,11 +53,12 @@ static __device__ __forceinline__ float attend_capped(float x)
 	return cap - __fdividef(2 * cap, 1 + ex2(x * (2 * attend_log2e / cap)));
 }
 
-/* What a row is to be multiplied with, whose weights have this sum and this maximum. */
+/*
+ * What a row that sees keys is to be multiplied with, whose weights have this sum and this maximum. If all its logits are -inf
+ * the sum is 0, and the row nan, as torch.softmax() has it.
+ */
 static __device__ __forceinline__ float attend_share(float sum, float top, const attend_sink *sink)
 {
-	if (sum == 0)
-		return 0;
 	if (!attend_sinks)
 		return 1 / sum;
 	float s = to_float(*sink) * attend_log2e, m = fmaxf(top, s), keep = softmax_weight(top, m);

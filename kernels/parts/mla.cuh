@@ -205,7 +205,7 @@ mla_kernel(mla_args a, M m)
 			#pragma unroll
 			for (int i = 0; i < S::warps; i++)
 				sum += wsum[r * S::warps + i];
-			inv = sum == 0 ? 0 : 1 / sum;
+			inv = a.gaps && sum == 0 ? 0 : 1 / sum;
 			if (c0 != c1) {
 				if (warp == 0 && lane % 4 == 0)
 					mla_wide::ends(part)[r] = make_float2(mx[h], sum);

@@ -243,7 +243,8 @@ latent_kernel(mla_args a, M m, int batch, unsigned *tickets, const __grid_consta
 		#pragma unroll
 		for (int h = 0; h < 2; h++) {
 			int r = base + h * 8;
-			float sum = sums[0][r] + sums[1][r], inv = sum == 0 ? 0 : 1 / sum;
+			float sum = sums[0][r] + sums[1][r];
+			float inv = (w.first + r) / S::H + w.shift < 0 ? 0 : 1 / sum;	/* 0: before all keys */
 			int64_t to = (int64_t)w.q_from * S::H + w.first + r;
 
 			if (w.first + r >= w.q_len * S::H)

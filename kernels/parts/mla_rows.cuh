@@ -37,6 +37,7 @@ struct mla_args {
 	int2 *parts;	/* of [row][block of heads]: the first block and how many */
 	float scale;
 	int rows;
+	bool gaps;	/* a row's len(row) may be more than its tokens: there may be none, it is then 0 */
 };
 
 /* Blocks of any of these kernels, at most. */
@@ -205,7 +206,7 @@ static __global__ void __launch_bounds__(mla_mergers, MOST <= 2 ? 8 : 1) mla_mer
 		}
 		#pragma unroll
 		for (int k = 0; k < 2 && group == 0; k++) {
-			float m = k ? top.z : top.x, sum = k ? top.w : top.y, inv = sum == 0 ? 0 : 1 / sum;
+			float m = k ? top.z : top.x, sum = k ? top.w : top.y, inv = a.gaps && sum == 0 ? 0 : 1 / sum;
 			int h = (int)(row % P::HB) * P::N + head + k * P::other;
 			int64_t at = row / P::HB * S::H + h;
 

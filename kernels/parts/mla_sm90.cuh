@@ -309,7 +309,7 @@ mla_narrow_kernel(mla_args a, M m)
 			#pragma unroll
 			for (int j = 0; j < N / 8; j++) {
 				int odd = lane / 4 % 2, mate = j * 8 + lane % 4 * 2 + odd;
-				float sums = odd ? l[j * 2 + 1] : l[j * 2], inv = sums == 0 ? 0 : 1 / sums;
+				float sums = odd ? l[j * 2 + 1] : l[j * 2], inv = a.gaps && sums == 0 ? 0 : 1 / sums;
 
 				#pragma unroll
 				for (int p = 0; p < W::values; p++)

@@ -202,7 +202,8 @@ prefill_kernel(const T *q, const T *k, const T *v, T *out, float *lse, const att
 			sum = quad_sum(sum);
 			if (row >= q_len * S::G)
 				continue;
-			inv = attend_share(sum, mx[j][h], attend_sinks ? sinks + head * S::G + row % S::G : nullptr);
+			inv = row / S::G + shift < 0 ? 0 :	/* before all keys */
+				attend_share(sum, mx[j][h], attend_sinks ? sinks + head * S::G + row % S::G : nullptr);
 			#pragma unroll
 			for (int i = 0; i < DV / 8; i++)
 				*(uint32_t *)(out + at * DV + i * 8 + lane % 4 * 2) =

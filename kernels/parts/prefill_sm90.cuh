@@ -163,10 +163,12 @@ hopper_kernel(const T *q, const T *k, const T *v, T *out, float *lse, M m, int b
 			float sum = quad_sum(l[h]);
 			int row = first + lane / 4 + h * 8;
 
-			if constexpr (attend_sinks)
+			if (row / S::G + w.shift < 0)		/* before all keys */
+				inv[h] = 0;
+			else if constexpr (attend_sinks)
 				inv[h] = attend_share(sum, mx[h] * unit, sinks + w.head * S::G + row % S::G);
 			else
-				inv[h] = sum == 0 ? 0 : __fdividef(1, sum);
+				inv[h] = __fdividef(1, sum);
 			if (attend_lse && lane % 4 == 0 && row < rows)
 				lse[row_at(w, row)] = sum == 0 ? -INFINITY : mx[h] * unit + log2f(sum);
 		}

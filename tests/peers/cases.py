@@ -115,19 +115,26 @@ def both(d, case):
     return [spoiled(d, case), spoiled(d, case, float("inf"))]
 
 
+def lone(d, case):
+    """The first and the last token see one key each: with inf or with -inf its logit is -inf, and the token's output nan."""
+    return [spoiled(d, case, float("inf")), spoiled(d, case, float("-inf"))]
+
+
 def cases(d):
     name, op = d["name"], d["op_type"]
     if "_paged_decode" in name:
-        return [paged(d, x) for x in DECODED] + both(d, paged(d, [65, 0, 3, 130]))
+        return [paged(d, x) for x in DECODED] + both(d, paged(d, [65, 0, 3, 130])) + lone(d, paged(d, [1, 0, 3, 1]))
     if "_paged_prefill" in name:
         # tiles that a window cuts, ones that it does not, and ones before it
         far = [paged(d, [750, 300], [90, 2])] if "_sw300" in name else []
         return (far + [paged(d, kv, q) for q, kv in PREFILLED] + [paged(d, [150, 37, 290], [20, 37, 3], follow=True)] +
-                both(d, paged(d, [60, 20], [20, 3])) + both(d, paged(d, [150, 3, 164], [20, 3, 1])))
+                both(d, paged(d, [60, 20], [20, 3])) + both(d, paged(d, [150, 3, 164], [20, 3, 1])) +
+                lone(d, paged(d, [1, 30, 1], [1, 3, 1])) + lone(d, paged(d, [1, 250, 1], [1, 4, 1])))
     if "_ragged_prefill" in name:
         # more requests than a block has threads
         many = [ragged([1] * 390, [2] * 389 + [70])] if name.startswith("gqa") else []
-        return [ragged(q, kv) for q, kv in PREFILLED] + many + both(d, ragged([20, 3], [60, 20])) + both(d, ragged([20, 3, 1], [150, 3, 164]))
+        return ([ragged(q, kv) for q, kv in PREFILLED] + many + both(d, ragged([20, 3], [60, 20])) + both(d, ragged([20, 3, 1], [150, 3, 164])) +
+                lone(d, ragged([1, 3, 1], [1, 30, 1])) + lone(d, ragged([1, 4, 1], [1, 250, 1])))
     if op == "rmsnorm":
         return [({"batch_size": b}, {}) for b in (1, 3, 257)] + [({"batch_size": 5}, {"hidden_states": spoiled_rows(d, "hidden_states")})]
     if op == "gemm":
