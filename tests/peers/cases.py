@@ -13,7 +13,7 @@ from ours import ROOT, changed, define
 
 rng = random.Random(1)
 
-KINDS = {"int64": "I64", "int32": "I32", "bfloat16": "BF16", "float16": "F16"}
+KINDS = {"int64": "I64", "int32": "I32", "float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 
 
 def blob(path, tensors):
@@ -103,6 +103,12 @@ def spoiled(d, case, by=float("nan")):
     return axes, {**given, **floats}
 
 
+def randn(d, axes, name):
+    sizes = {**{a: x["value"] for a, x in d["axes"].items() if x["type"] == "const"}, **axes}
+    spec = d["inputs"][name]
+    return torch.randn([sizes[a] for a in spec["shape"]], generator=torch.Generator().manual_seed(6)).to(getattr(torch, spec["dtype"]))
+
+
 def spoiled_rows(d, name):
     """Five rows of an input, one with nan, one with inf."""
     spec = d["inputs"][name]
@@ -187,7 +193,11 @@ def cases(d):
     if name.startswith("gdn_mtp"):
         return [({"batch_size": 2, "seq_len": 3, "pool_size": 4}, {"initial_state_indices": [3, 0]})]
     if op == "mamba_ssu":
-        return [({"batch_size": 3, "state_cache_size": 5}, {"state_batch_indices": [4, -1, 0]})]
+        axes, slots = {"batch_size": 3, "state_cache_size": 5}, {"state_batch_indices": [4, -1, 0]}
+        # by themselves one value a head; and as the definition has them, too
+        each = {k: randn(d, axes, k) for k in ("dt", "A", "D", "dt_bias")}
+        each["A"] = -each["A"].abs()
+        return [(axes, slots), (axes, {**slots, **each})]
     if name.startswith("dsa_sparse"):
         k, page = d["axes"]["topk"]["value"], d["axes"]["page_size"]["value"]
         rows = [[-1] * k, [5] + [-1] * (k - 1), [rng.randrange(60 * page) for _ in range(k)]]

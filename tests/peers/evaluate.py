@@ -299,7 +299,10 @@ def fills():
     x = torch.empty(count)
     lib.ev_fill(x.data_ptr(), 0, count, 1, 4, 7, 0.5, 0.5)
     assert x.min() >= 0.5 and x.max() < 1
-    return "five float types bit for bit as numpy and PyTorch round, rows of probabilities add up"
+    y = torch.empty(count)
+    lib.ev_fill(y.data_ptr(), 0, count, 64, 4, 7, 0.5, 0.5)
+    assert torch.equal(y, x[:count // 64].repeat_interleave(64))
+    return "five float types bit for bit as numpy and PyTorch round, rows of probabilities add up, neighbours have one value"
 
 
 def agrees():

@@ -96,7 +96,7 @@ int ev_fill(void *dst, int dtype, int64_t n, int64_t cols, int how,
 	}
 	if (how != EV_PROBS) {
 		for (i = 0; i < n; i++)
-			ev_fill_one(dst, dtype, i, how, seed, (float)scale,
+			ev_fill_one(dst, dtype, i, cols, how, seed, (float)scale,
 				    (float)shift);
 		return 0;
 	}

@@ -236,13 +236,13 @@ static int grid_for(int64_t n)
 	return (int)std::min<int64_t>((n + threads - 1) / threads, 132 * 16);
 }
 
-static __global__ void fill_kernel(void *p, int dtype, int64_t n, int how,
+static __global__ void fill_kernel(void *p, int dtype, int64_t n, int64_t same, int how,
 				   uint64_t seed, float scale, float shift)
 {
 	int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
 
 	for (; i < n; i += (int64_t)gridDim.x * blockDim.x)
-		ev_fill_one(p, dtype, i, how, seed, scale, shift);
+		ev_fill_one(p, dtype, i, same, how, seed, scale, shift);
 }
 
 static __global__ void pages_kernel(uint8_t *p, int64_t n, uint64_t seed, int64_t page,
@@ -281,7 +281,7 @@ extern "C" int ev_fill(void *dst, int dtype, int64_t n, int64_t cols, int how,
 		pages_kernel<<<grid_for(n), threads, 0, stream>>>((uint8_t *)dst, n, seed, cols,
 								  (int64_t)scale);
 	} else if (how != EV_PROBS) {
-		fill_kernel<<<grid_for(n), threads, 0, stream>>>(dst, dtype, n,
+		fill_kernel<<<grid_for(n), threads, 0, stream>>>(dst, dtype, n, cols,
 				how, seed, (float)scale, (float)shift);
 	} else if (dtype == EV_F32 && cols > 0) {
 		probs_kernel<<<(unsigned)(n / cols), 1024, 0, stream>>>(

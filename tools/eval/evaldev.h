@@ -77,8 +77,8 @@ void *ev_stream(void);
 int ev_sync(void);
 
 /*
- * n elements, times scale (1: as they are) and then plus shift; rows of `cols` for
- * EV_PROBS. The same bytes on every device.
+ * n elements, times scale (1: as they are) and then plus shift. `cols`: of EV_PROBS a row, of EV_FP8_PAGES the bytes of
+ * a page, else how many neighbours have one value. The same bytes on every device.
  */
 int ev_fill(void *dst, int dtype, int64_t n, int64_t cols, int how,
 	    uint64_t seed, double scale, double shift);

@@ -203,18 +203,19 @@ EV_BOTH uint8_t ev_page_byte(uint64_t seed, int64_t i, int64_t page, int64_t tok
 	return (uint8_t)(scale >> (at - scales) % 4 * 8);
 }
 
-/* Element i of all but PROBS and FP8_PAGES. */
-EV_BOTH void ev_fill_one(void *p, int dtype, int64_t i, int how, uint64_t seed,
+/* Element i of all but PROBS and FP8_PAGES; `same` neighbours have one value. */
+EV_BOTH void ev_fill_one(void *p, int dtype, int64_t i, int64_t same, int how, uint64_t seed,
 			 float scale, float shift)
 {
+	uint64_t nth = (uint64_t)(same > 1 ? i / same : i);
 	float f = 0;
 
 	if (!ev_is_float(dtype)) {
-		ev_put(p, dtype, i, 0, ev_integer(seed, (uint64_t)i, dtype));
+		ev_put(p, dtype, i, 0, ev_integer(seed, nth, dtype));
 		return;
 	}
-	f = how == EV_UNIFORM ? (float)(ev_bits(seed, (uint64_t)i) >> 40) * (1.0f / 16777216) :
-		ev_normal(seed, (uint64_t)i);
+	f = how == EV_UNIFORM ? (float)(ev_bits(seed, nth) >> 40) * (1.0f / 16777216) :
+		ev_normal(seed, nth);
 	if (how == EV_POSITIVE && f < 0)
 		f = -f;
 	if (dtype == EV_E4M3 || dtype == EV_E5M2)

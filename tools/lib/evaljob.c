@@ -100,9 +100,13 @@ static void add_random(json_t *in, const json_t *def, const json_t *hint,
 {
 	const char *name = json_get_str(in, "name");
 	int fill = fill_number(json_get_str(hint, "fill")), t;
-	json_t *seeds = json_array();
+	json_t *seeds = json_array(), *shape = json_object_get(in, "shape");
+	size_t dims = json_array_size(shape), last;
+	json_int_t same = 1;
 	char hex[SHA256_HEX];
 
+	for (last = 0; last < dims && (json_int_t)last < json_integer_value(json_object_get(hint, "same")); last++)
+		same *= json_integer_value(json_array_get(shape, dims - 1 - last));
 	/* flashinfer-bench does the same for what is called probs */
 	if (fill < 0)
 		fill = !strcmp(name, "probs") &&
@@ -123,6 +127,7 @@ static void add_random(json_t *in, const json_t *def, const json_t *hint,
 				hint, "scale"), def, axes, 1)));
 	json_object_set_new(in, "shift", json_real(number(json_object_get(
 				hint, "shift"), def, axes, 0)));
+	json_object_set_new(in, "same", json_integer(same));
 }
 
 static int add_blob(json_t *in, const json_t *spec, const char *dataset,
@@ -295,7 +300,7 @@ static int add_job(struct strbuf *sb, const json_t *def, const json_t *job,
 		   const char *device, struct strbuf *err)
 {
 	static const char *const what[] = { "name", "dtype", "shape", "from",
-		"fill", "scale", "shift", "value" };
+		"fill", "scale", "shift", "same", "value" };
 	const char *text = json_get_str(def, "reference");
 	const json_t *in;
 	size_t i, k;

@@ -5,7 +5,7 @@
  *
  * {"inputs": [{"name", "dtype", "shape": [..]|null,
  *	"from": "random", "fill": 0..5 (enum ev_fill), "seeds": [text, one a trial],
- *		"scale", "shift"
+ *		"scale", "shift", "same": neighbours that have one value
  *	| "from": "file", "path", "offset", "size"
  *	| "from": "scalar", "value"}],
  *  "outputs": [{"name", "dtype", "shape"}],
@@ -17,8 +17,9 @@
  * A template of the catalogue may say more about how its op is evaluated:
  *	"eval": {"kind", "atol", "rtol", "ratio", "inputs": {NAME: {"fill":
  *		"normal"|"integer"|"probs"|"positive"|"uniform"|"fp8_pages",
- *		"scale", "shift"}}}
- * scale and shift are numbers, an axis, or "1/sqrt(AXIS)".
+ *		"scale", "shift", "same"}}}
+ * scale and shift are numbers, an axis, or "1/sqrt(AXIS)"; same: along so many of the last axes values are equal, as engines
+ * give one value a head to a kernel that takes no other.
  */
 #ifndef ONBOARD_EVALJOB_H
 #define ONBOARD_EVALJOB_H

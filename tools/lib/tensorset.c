@@ -99,9 +99,10 @@ int tensor_fill(const struct evaldev *dev, const json_t *in, void *dst,
 		const char *seed = json_string_value(json_array_get(
 			json_object_get(in, "seeds"), (size_t)trial));
 		int fill = (int)json_integer_value(json_object_get(in, "fill"));
-		int64_t cols = json_integer_value(json_array_get(shape,
-					json_array_size(shape) - 1));
+		int64_t cols = json_integer_value(json_object_get(in, "same"));
 
+		if (fill == EV_PROBS)
+			cols = json_integer_value(json_array_get(shape, json_array_size(shape) - 1));
 		if (fill == EV_FP8_PAGES && n)
 			cols = n / json_integer_value(json_array_get(shape, 0));
 		if (!seed || dev->fill(dst, dtype, n, cols, fill,
