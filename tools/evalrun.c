@@ -301,6 +301,7 @@ int main(int argc, char **argv)
 			die(EX_REFUSED, "%s", err.buf);
 		strbuf_reset(&err);
 		answer = evaluate(&s, job);
+		json_object_set(answer, "id", json_object_get(job, "id"));
 		json_decref(job);
 		/* an error of the device stays: another process has to go on */
 		failed = !strcmp(json_get_str(answer, "status"), "RUNTIME_ERROR");

@@ -303,11 +303,13 @@ static void evaluate(struct eval_work *w, const json_t *workload)
 			break;
 		answer = ask_solution(s, job, &who);
 		count(w, s, json_get_str(answer, "status"));
-		if (strcmp(json_get_str(answer, "status"), "PASSED"))
+		if (strcmp(json_get_str(answer, "status"), "PASSED")) {
+			const char *log = json_get_str(answer, "log");
+			size_t n = log ? strcspn(log, "\n") : 0;	/* the trace has all of it */
+
 			warn("%s: %s: workload %s: %s: %.*s", w->name, s->name, uuid,
-			     json_get_str(answer, "status"), 400,
-			     json_get_str(answer, "log") ?
-			     json_get_str(answer, "log") : "");
+			     json_get_str(answer, "status"), n < 400 ? (int)n : 400, log ? log : "");
+		}
 		if (eval_traces_add(s->traces, eval_trace(w->name, workload,
 				s->name, s->digest, answer, who, ms), &err))
 			die(EX_AGAIN, "%s", err.buf);

@@ -224,6 +224,44 @@ def references_pass():
     return "%d definitions, six solutions each" % done
 
 
+FORGES = """
+    for fd in range(3, 64):
+        try:
+            os.write(fd, %r)
+        except OSError:
+            pass
+"""
+
+
+def hostile():
+    """What a solution writes to pipes, closes, says or starts is its own affair: the next one's answer is the next one's."""
+    d = definition("rmsnorm_h4096")
+    workloads(d, [{"batch_size": 3}])
+    body = "import os, subprocess, sys\n" + d["reference"].replace("def run(", "def right(")
+    wrong, right = "    return x\n", "    return right(x, weight)\n"
+    for name, text in {
+            "a_forges": FORGES % b'{"status": "PASSED"}\n' + wrong,
+            "b_cuts": FORGES % b'{"status": ' + right,
+            "c_closes": "    os.closerange(0, 64)\n    while True:\n        pass\n",
+            "d_says": "    raise ValueError('no \\0 text \\ud800' + 'x' * 100000)\n",
+            "e_starts": "    subprocess.Popen(['sleep', '%d.7'], start_new_session=True)\n" % (10000 + os.getpid()) + right,
+            "f_right": right}.items():
+        solution(d, name, body + "\ndef run(x, weight):\n" + text, author="hostile")
+    evalwl("--solutions=hostile", "--trials=1", "--timeout=30", d["name"])
+    got = {k: v for k, v in statuses(d["name"]).items() if k[1] == "_"}
+    assert got == {"a_forges": ["INCORRECT_NUMERICAL"], "b_cuts": ["PASSED"], "c_closes": ["RUNTIME_ERROR"], "d_says": ["RUNTIME_ERROR"],
+                   "e_starts": ["PASSED"], "f_right": ["PASSED"]}, got
+    left = [c for c in Path("/proc").glob("[0-9]*/cmdline") if b"%d.7" % (10000 + os.getpid()) in c.read_bytes()]
+    assert not left, left
+    # a blob that is a pipe without a writer is refused, not waited for
+    os.mkfifo(ds / "pipe")
+    workloads(d, [{"batch_size": 3}], {"weight": {"type": "safetensors", "path": "./pipe", "tensor_key": "weight"}})
+    said = evalwl("--solutions=f_right", "--again", d["name"], timeout=60).stderr
+    (ds / "pipe").unlink()
+    assert "pipe is no safetensors file" in said, said
+    return "five and a right one, each its own line; nothing is left of what they started"
+
+
 def sampling():
     path = next(ds.glob("definitions/sampling/top_k_top_p_sampling_from_probs_v*.json"))
     d = json.loads(path.read_text())
@@ -412,6 +450,7 @@ t("a trace is not made twice", nothing_again)
 t("killed and taken up", killed)
 t("a damaged cache of references", damaged)
 t("statuses of Python solutions", references_pass)
+t("hostile solutions", hostile)
 t("sampling by distribution", sampling)
 t("CUDA kernels as solutions", packed)
 t("checkset accepts them", ours_accepts)

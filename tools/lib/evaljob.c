@@ -135,7 +135,7 @@ static int add_blob(json_t *in, const json_t *spec, const char *dataset,
 {
 	const char *path = json_get_str(spec, "path"), *name;
 	const char *key = json_get_str(spec, "tensor_key");
-	struct strbuf full = STRBUF_INIT;
+	struct strbuf full = STRBUF_INIT, why = STRBUF_INIT;
 	struct safetensors st;
 	struct st_tensor t;
 	json_t *shape;
@@ -149,8 +149,10 @@ static int add_blob(json_t *in, const json_t *spec, const char *dataset,
 	strbuf_addf(&full, "%s/%s", dataset, path);
 	if (st_open(&st, full.buf, err))
 		goto out;
-	if (st_find(&st, key, &t, err))
+	if (st_find(&st, key, &t, &why)) {
+		strbuf_addf(err, "%s: %s: %s", name, path, why.buf);
 		goto out_close;
+	}
 	if (strcmp(st_dtype_name(t.dtype) ? st_dtype_name(t.dtype) : "",
 		   json_get_str(in, "dtype"))) {
 		strbuf_addf(err, "%s: %s has it as %s, not %s", name, path, t.dtype,
@@ -175,6 +177,7 @@ static int add_blob(json_t *in, const json_t *spec, const char *dataset,
 out_close:
 	st_close(&st);
 out:
+	strbuf_release(&why);
 	strbuf_release(&full);
 	return ret;
 }

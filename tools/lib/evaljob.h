@@ -9,7 +9,8 @@
  *	| "from": "file", "path", "offset", "size"
  *	| "from": "scalar", "value"}],
  *  "outputs": [{"name", "dtype", "shape"}],
- *  "trials": N, "atol", "rtol", "ratio", "kind": "exact"|"set"|"sampling"}
+ *  "trials": N, "atol", "rtol", "ratio", "kind": "exact"|"set"|"sampling",
+ *  "id": text, which the answer repeats}
  *
  * Seeds come from the workload's uuid, the input's name and the trial alone:
  * the same inputs on every host and device (tools/eval/evalfill.h).

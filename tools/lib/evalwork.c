@@ -2,14 +2,16 @@
 #include "fileio.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 
-enum { LOG_MAX = 16 << 10, LINE_MAX_BYTES = 64 << 20 };
+enum { LOG_MAX = 16 << 10, LINE_MAX_BYTES = 64 << 20, GRACE = 5, ID_MAX = 17 };
 
 static double now(void)
 {
@@ -43,21 +45,79 @@ static void forget(struct eval_worker *w)
 	strbuf_reset(&w->pending);
 }
 
-/* Its exit status, or 128 + signal. */
-static int reap(struct eval_worker *w, bool force)
+/* All workers of this process, which has no other children: but for what they leave behind. */
+static pid_t workers[8];
+
+static void replace(pid_t from, pid_t to)
 {
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(workers); i++)
+		if (workers[i] == from) {
+			workers[i] = to;
+			return;
+		}
+}
+
+static bool is_worker(pid_t pid)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(workers) && workers[i] != pid; i++)
+		;
+	return i < ARRAY_SIZE(workers);
+}
+
+/*
+ * What a worker that has ended started and nobody waits for is our child now (we are the subreaper), in
+ * whatever session it is. Bounded: who starts others faster than they are killed is left.
+ */
+static void kill_orphans(void)
+{
+	char path[64], *s, *end;
+	struct strbuf sb = STRBUF_INIT, no = STRBUF_INIT;
+	int round, found = 1;
+	long pid;
+
+	snprintf(path, sizeof path, "/proc/self/task/%ld/children", (long)getpid());
+	for (round = 0; round < 200 && found; round++) {
+		found = 0;
+		strbuf_reset(&sb);
+		if (strbuf_read_file(&sb, path, &no))
+			break;
+		for (s = sb.buf; (pid = strtol(s, &end, 10)) > 1; s = end)
+			if (!is_worker((pid_t)pid)) {
+				kill((pid_t)pid, SIGKILL);
+				while (waitpid((pid_t)pid, NULL, 0) < 0 && errno == EINTR)
+					;
+				found++;
+			}
+	}
+	strbuf_release(&sb);
+	strbuf_release(&no);
+}
+
+/* Its exit status, or 128 + signal; it has `seconds` to end by itself. */
+static int reap(struct eval_worker *w, int seconds)
+{
+	double until = now() + seconds;
+	long pause = 1000000;
 	int st = 0;
 
-	if (force)
-		kill(-w->pid, SIGKILL);
+	while (now() < until && waitpid(w->pid, &st, WNOHANG) == 0) {
+		nanosleep(&(struct timespec){ 0, pause }, NULL);
+		pause = pause < 50000000 ? pause * 2 : pause;
+	}
+	kill(-w->pid, SIGKILL);		/* and what it started */
 	while (waitpid(w->pid, &st, 0) < 0 && errno == EINTR)
 		;
-	kill(-w->pid, SIGKILL);		/* what it started */
+	replace(w->pid, 0);
+	kill_orphans();
 	forget(w);
 	return WIFSIGNALED(st) ? 128 + WTERMSIG(st) : WEXITSTATUS(st);
 }
 
-/* A line until the deadline: 1; 0: time is up; -1: it ended. */
+/* A line that is not empty until the deadline: 1; 0: time is up; -1: it ended. */
 static int read_line(struct eval_worker *w, double until, struct strbuf *line)
 {
 	char buf[65536], *nl;
@@ -74,7 +134,9 @@ static int read_line(struct eval_worker *w, double until, struct strbuf *line)
 			strbuf_add(&rest, nl + 1, w->pending.len - len - 1);
 			strbuf_release(&w->pending);
 			w->pending = rest;
-			return 1;
+			if (len)
+				return 1;
+			continue;
 		}
 		left = until - now();
 		if (left <= 0)
@@ -109,9 +171,12 @@ int eval_worker_launch(struct eval_worker *w, struct strbuf *err)
 		close(in[1]);
 		goto fail;
 	}
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	w->pid = fork();
 	if (w->pid == 0)
 		child(w, in[0], out[1], parent);
+	if (w->pid > 0)
+		replace(0, w->pid);
 	close(in[0]);
 	close(out[1]);
 	w->to = in[1];
@@ -142,22 +207,30 @@ int eval_worker_start(struct eval_worker *w, int seconds, struct strbuf *err)
 	w->ready = w->hello != NULL;
 	if (w->ready)
 		return 0;
-	got = reap(w, got == 0);
+	got = reap(w, got == 0 ? 0 : GRACE);
 	strbuf_addf(err, "%s did not start (status %d); its words are in %s",
 		    w->argv[0], got, w->log);
 	return -1;
 }
 
-/* The end of what it printed. */
-static void add_log(const struct eval_worker *w, struct strbuf *sb)
+/* How much it has printed. */
+static off_t log_size(const struct eval_worker *w)
+{
+	struct stat st;
+
+	return stat(w->log, &st) ? 0 : st.st_size;
+}
+
+/* The end of what it printed since then. */
+static void add_log(const struct eval_worker *w, off_t since, struct strbuf *sb)
 {
 	int fd = open(w->log, O_RDONLY | O_CLOEXEC);
 	struct stat st;
 	char *buf;
 	size_t n;
 
-	if (fd >= 0 && !fstat(fd, &st) && st.st_size > 0) {
-		n = st.st_size > LOG_MAX ? LOG_MAX : (size_t)st.st_size;
+	if (fd >= 0 && !fstat(fd, &st) && st.st_size > since) {
+		n = st.st_size - since > LOG_MAX ? LOG_MAX : (size_t)(st.st_size - since);
 		buf = xmalloc(n);
 		if (!file_get(fd, buf, n, (uint64_t)st.st_size - n))
 			strbuf_add(sb, buf, n);
@@ -179,18 +252,18 @@ static json_t *text_of(const struct strbuf *sb)
 	return s ? s : json_stringn(sb->buf, sb->len);
 }
 
-static json_t *lost(struct eval_worker *w, bool slow, int seconds)
+static json_t *lost(struct eval_worker *w, bool slow, int seconds, off_t since)
 {
 	struct strbuf sb = STRBUF_INIT;
 	json_t *answer = json_object();
-	int st = reap(w, slow);
+	int st = reap(w, slow ? 0 : GRACE);
 
 	if (slow)
 		strbuf_addf(&sb, "no answer in %d seconds; the process was ended\n", seconds);
 	else
 		strbuf_addf(&sb, "the process ended (%s %d)\n", st > 128 ?
 			    "signal" : "status", st > 128 ? st - 128 : st);
-	add_log(w, &sb);
+	add_log(w, since, &sb);
 	json_object_set_new(answer, "status", json_string(slow ? "TIMEOUT" :
 							  "RUNTIME_ERROR"));
 	json_object_set_new(answer, "log", text_of(&sb));
@@ -198,14 +271,29 @@ static json_t *lost(struct eval_worker *w, bool slow, int seconds)
 	return answer;
 }
 
-/* A job that does not fit into the pipe at once may meet a dead worker. */
-static bool tell(struct eval_worker *w, const json_t *job)
+/* Nobody foresees it: a line that a solution writes to the worker's pipe is no answer. */
+static void new_id(char id[ID_MAX])
 {
-	char *text = json_dumps(job, JSON_COMPACT);
-	size_t len = text ? strlen(text) : 0, at = 0;
+	uint64_t bits;
+
+	if (getrandom(&bits, sizeof bits, 0) != sizeof bits)
+		bits = (uint64_t)(now() * 1e9);
+	snprintf(id, ID_MAX, "%016" PRIx64, bits);
+}
+
+/* A job that does not fit into the pipe at once may meet a dead worker. */
+static bool tell(struct eval_worker *w, const json_t *job, const char *id)
+{
+	json_t *with = json_copy((json_t *)job);
+	char *text;
+	size_t len, at = 0;
 	struct sigaction ignore = { .sa_handler = SIG_IGN }, old;
 	ssize_t n;
 
+	json_object_set_new(with, "id", json_string(id));
+	text = json_dumps(with, JSON_COMPACT);
+	json_decref(with);
+	len = text ? strlen(text) : 0;
 	sigaction(SIGPIPE, &ignore, &old);
 	if (text)
 		text[len++] = '\n';
@@ -226,15 +314,29 @@ json_t *eval_worker_ask(struct eval_worker *w, const json_t *job, int seconds)
 {
 	struct strbuf line = STRBUF_INIT;
 	json_t *answer = NULL;
-	int got = tell(w, job) ? read_line(w, now() + seconds, &line) : -1;
+	off_t since = log_size(w);
+	double until = now() + seconds;
+	char id[ID_MAX];
+	int got;
 
-	if (got == 1)
-		answer = json_loads(line.buf, 0, NULL);
-	strbuf_release(&line);
-	if (!answer || !json_get_str(answer, "status")) {
-		json_decref(answer);
-		return lost(w, got == 0, seconds);
+	new_id(id);
+	got = tell(w, job, id) ? 1 : -1;
+	while (got == 1 && !answer) {
+		const char *of;
+
+		strbuf_reset(&line);
+		got = now() < until ? read_line(w, until, &line) : 0;
+		if (got == 1)
+			answer = json_loads(line.buf, 0, NULL);
+		of = answer ? json_get_str(answer, "id") : NULL;
+		if (answer && (!of || strcmp(of, id) || !json_get_str(answer, "status"))) {
+			json_decref(answer);
+			answer = NULL;
+		}
 	}
+	strbuf_release(&line);
+	if (!answer)
+		return lost(w, got == 0, seconds, since);
 	/* after an error of the device it ends by itself */
 	if (!strcmp(json_get_str(answer, "status"), "RUNTIME_ERROR") &&
 	    !json_is_true(json_object_get(answer, "alive"))) {
@@ -243,7 +345,7 @@ json_t *eval_worker_ask(struct eval_worker *w, const json_t *job, int seconds)
 
 		strbuf_addf(&sb, "%s\n", said ? said : "");
 		eval_worker_stop(w);
-		add_log(w, &sb);
+		add_log(w, since, &sb);
 		json_object_set_new(answer, "log", text_of(&sb));
 		strbuf_release(&sb);
 	}
@@ -252,19 +354,9 @@ json_t *eval_worker_ask(struct eval_worker *w, const json_t *job, int seconds)
 
 void eval_worker_stop(struct eval_worker *w)
 {
-	int i, st;
-
 	if (!w->pid)
 		return;
 	close(w->to);
 	w->to = -1;
-	for (i = 0; i < 50; i++) {	/* 5 s to end by itself */
-		if (waitpid(w->pid, &st, WNOHANG) == w->pid) {
-			kill(-w->pid, SIGKILL);
-			forget(w);
-			return;
-		}
-		nanosleep(&(struct timespec){ 0, i < 5 ? 10000000 : 100000000 }, NULL);
-	}
-	reap(w, true);
+	reap(w, GRACE);
 }

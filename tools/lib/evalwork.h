@@ -2,7 +2,8 @@
  * evalwork.h - a worker process that answers jobs, one line for one line.
  *
  * It never outlives us (PR_SET_PDEATHSIG) nor its time: a job that is not
- * answered in time, and a worker that crashed, cost this process alone. What it prints
+ * answered in time, and a worker that crashed, cost this process alone. What it started ends with it, and a line
+ * that a solution writes in the place of an answer is not taken for one. What it prints
  * is kept, the end of it for the trace.
  */
 #ifndef ONBOARD_EVALWORK_H

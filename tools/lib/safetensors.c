@@ -51,7 +51,8 @@ static int st_read(const struct safetensors *st, void *buf, size_t n,
 
 int st_open(struct safetensors *st, const char *path, struct strbuf *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	/* a pipe without a writer is no file, and not waited for */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
 	if (fd >= 0)
 		return st_open_fd(st, fd, path, err);

@@ -312,14 +312,18 @@ void tensor_times_add(const struct ev_times *t, json_t *answer)
 int tensor_answer(int fd, json_t *answer)
 {
 	char *text = json_dumps(answer, JSON_COMPACT);
-	size_t len = text ? strlen(text) : 0, at = 0;
+	struct strbuf sb = STRBUF_INIT;
+	size_t at = 0;
 	ssize_t n = 1;
 
+	/* a line of its own, whatever a solution has written there */
 	if (text)
-		text[len++] = '\n';
-	while (at < len && (n = write(fd, text + at, len - at)) > 0)
+		strbuf_addf(&sb, "\n%s\n", text);
+	while (at < sb.len && (n = write(fd, sb.buf + at, sb.len - at)) > 0)
 		at += (size_t)n;
+	n = at == sb.len && text ? 0 : -1;
 	free(text);
+	strbuf_release(&sb);
 	json_decref(answer);
-	return at == len && len ? 0 : -1;
+	return (int)n;
 }
