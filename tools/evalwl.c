@@ -382,6 +382,8 @@ int main(int argc, char **argv)
 		opt_usage("a --dataset and at least one DEFINITION are needed");
 	if (trials < 1 || trials > EVAL_TRIALS || iterations < 1 || seconds < 1)
 		opt_usage("--trials (1..64), --iterations and --timeout are at least 1");
+	if (strcmp(device, "cuda") && strcmp(device, "cpu"))
+		opt_usage("--device is cuda or cpu");
 	if (!workloads_dir)
 		workloads_dir = dataset;
 	if (!traces_dir)

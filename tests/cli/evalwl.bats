@@ -24,6 +24,7 @@ says() {
 	run B evalwl; [ "$status" -eq 2 ]
 	says 2 "is no definition's name" ../x
 	says 1 "ds/definitions has no absent.json" absent
+	says 2 "--device is cuda or cpu" --device=tpu $N
 	E+=(--trials=0); says 2 "at least 1" $N
 }
 
@@ -35,6 +36,25 @@ says() {
 
 @test "a Python without PyTorch is named, with where its words are" {
 	says 75 "/bin/false did not start \(status 1\); its words are in cache/evalpy.log" $N
+	printf '#!/bin/sh\necho Traceback >&2\necho "no module torch" >&2\nexit 3\n' >python
+	chmod +x python
+	says 75 "python did not start \(status 3\): no module torch; its words are in cache/evalpy.log" --python=./python $N
+}
+
+@test "the table of times: what cannot be one is told by file and line" {
+	table() { run scripts/gpu-table "${@:2}"; [ "$status" = 1 ]; [[ $output == *"$1"* ]]; }
+	run scripts/gpu-table ds; [ "$status" = 2 ]; [[ $output == usage:* ]]
+	table "traces has no traces" ds traces
+	mkdir -p traces/a/op
+	echo '{"definition": "x"}' >traces/a/op/x.jsonl
+	table "traces/a/op/x.jsonl:1 is no trace" ds traces
+	jq -nc '{definition: "absent", solution: "s", workload: {uuid: "u", axes: {}, inputs: {}}, evaluation: {status: "PASSED",
+		performance: {latency_ms: 1, reference_latency_ms: 2}, correctness: {}}}' >traces/a/op/x.jsonl
+	mv traces/a traces/onboard
+	table "ds has no definition absent" ds traces
+	# one that was not timed is counted, nothing more
+	jq -c 'del(.evaluation.performance)' traces/onboard/op/x.jsonl >t && mv t traces/onboard/op/x.jsonl
+	run scripts/gpu-table ds traces; [ "$status" = 0 ]; [[ $output == *"s: 1 not timed"* ]]
 }
 
 @test "workloads that cannot be are told and left out" {

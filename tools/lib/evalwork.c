@@ -155,6 +155,33 @@ static int read_line(struct eval_worker *w, double until, struct strbuf *line)
 	}
 }
 
+/* How much it has printed. */
+static off_t log_size(const struct eval_worker *w)
+{
+	struct stat st;
+
+	return stat(w->log, &st) ? 0 : st.st_size;
+}
+
+/* The end of what it printed since then. */
+static void add_log(const struct eval_worker *w, off_t since, struct strbuf *sb)
+{
+	int fd = open(w->log, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+	char *buf;
+	size_t n;
+
+	if (fd >= 0 && !fstat(fd, &st) && st.st_size > since) {
+		n = st.st_size - since > LOG_MAX ? LOG_MAX : (size_t)(st.st_size - since);
+		buf = xmalloc(n);
+		if (!file_get(fd, buf, n, (uint64_t)st.st_size - n))
+			strbuf_add(sb, buf, n);
+		free(buf);
+	}
+	if (fd >= 0)
+		close(fd);
+}
+
 int eval_worker_launch(struct eval_worker *w, struct strbuf *err)
 {
 	int in[2], out[2];
@@ -194,6 +221,7 @@ fail:
 int eval_worker_start(struct eval_worker *w, int seconds, struct strbuf *err)
 {
 	struct strbuf line = STRBUF_INIT;
+	const char *last;
 	int got;
 
 	if (eval_worker_launch(w, err))
@@ -208,36 +236,16 @@ int eval_worker_start(struct eval_worker *w, int seconds, struct strbuf *err)
 	if (w->ready)
 		return 0;
 	got = reap(w, got == 0 ? 0 : GRACE);
-	strbuf_addf(err, "%s did not start (status %d); its words are in %s",
-		    w->argv[0], got, w->log);
+	strbuf_addf(err, "%s did not start (status %d)", w->argv[0], got);
+	/* its last words say why */
+	add_log(w, 0, &line);
+	strbuf_rtrim(&line);
+	last = line.len ? strrchr(line.buf, '\n') : NULL;
+	if (line.len)
+		strbuf_addf(err, ": %s", last ? last + 1 : line.buf);
+	strbuf_addf(err, "; its words are in %s", w->log);
+	strbuf_release(&line);
 	return -1;
-}
-
-/* How much it has printed. */
-static off_t log_size(const struct eval_worker *w)
-{
-	struct stat st;
-
-	return stat(w->log, &st) ? 0 : st.st_size;
-}
-
-/* The end of what it printed since then. */
-static void add_log(const struct eval_worker *w, off_t since, struct strbuf *sb)
-{
-	int fd = open(w->log, O_RDONLY | O_CLOEXEC);
-	struct stat st;
-	char *buf;
-	size_t n;
-
-	if (fd >= 0 && !fstat(fd, &st) && st.st_size > since) {
-		n = st.st_size - since > LOG_MAX ? LOG_MAX : (size_t)(st.st_size - since);
-		buf = xmalloc(n);
-		if (!file_get(fd, buf, n, (uint64_t)st.st_size - n))
-			strbuf_add(sb, buf, n);
-		free(buf);
-	}
-	if (fd >= 0)
-		close(fd);
 }
 
 /* Foreign bytes as a JSON string: what is no UTF-8 becomes '?'. */
