@@ -124,13 +124,30 @@ static void add_args(struct strbuf *sb, const json_t *def)
 	strbuf_addf(sb, "#define NARGS %d\n", n);
 }
 
+/* What becomes a word of C: definitions come from outside. */
+static void need_word(const char *word, const char *name)
+{
+	size_t n = strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789");
+
+	if (!n || word[n])
+		die(EX_REFUSED, "%s: '%s' is to be one word of letters, digits and _", name, word);
+}
+
 static char *axes_header(const json_t *def, const json_t *params,
 			 const char *source, const char *name)
 {
+	static const char *const named[] = { "axes", "inputs", "outputs" };
 	struct strbuf sb = STRBUF_INIT;
-	json_t *axis;
+	json_t *axis, *spec;
 	const char *key;
+	size_t i;
 
+	for (i = 0; i < ARRAY_SIZE(named); i++)
+		json_object_foreach(json_object_get(def, named[i]), key, spec) {
+			need_word(key, name);
+			if (json_get_str(spec, "dtype"))
+				need_word(json_get_str(spec, "dtype"), name);
+		}
 	strbuf_addf(&sb, "/* The constants of %s. */\n#pragma once\n", name);
 	json_object_foreach(json_object_get(def, "axes"), key, axis)
 		if (json_is_integer(json_object_get(axis, "value")))

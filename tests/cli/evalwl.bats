@@ -117,6 +117,14 @@ says() {
 	grep -qx '#define ATTEND_WINDOW P_window' gpu2/src/${N}_sw512/kernel.cu
 }
 
+@test "what becomes a word of C is one" {
+	D=(ds/definitions/*/$N.json)
+	edit "${D[0]}" '.axes["x 1\n#include"] = {type: "const", value: 3}'
+	run B mksol -d ds -t gpu $N
+	[ "$status" = 1 ]; [[ $output == "mksol: $N: 'x 1"*"is to be one word"* ]]
+	[ ! -e gpu/src/$N/axes.h ]
+}
+
 @test "bench-gpu measures the workloads of another tree" {
 	mkdir -p other/workloads/gqa_paged
 	cp $W other/workloads/gqa_paged/
