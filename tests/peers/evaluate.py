@@ -245,21 +245,23 @@ def hostile():
             "c_closes": "    os.closerange(0, 64)\n    while True:\n        pass\n",
             "d_says": "    raise ValueError('no \\0 text \\ud800' + 'x' * 100000)\n",
             "e_starts": "    subprocess.Popen(['sleep', '%d.7'], start_new_session=True)\n" % (10000 + os.getpid()) + right,
-            "f_right": right}.items():
+            "f_forks": "    if os.fork() == 0:\n        os.execlp('sleep', 'sleep', '%d.7')\n" % (10000 + os.getpid()) + right,
+            "g_ends": "    os._exit(0)\n",
+            "h_right": right}.items():
         solution(d, name, body + "\ndef run(x, weight):\n" + text, author="hostile")
     evalwl("--solutions=hostile", "--trials=1", "--timeout=30", d["name"])
     got = {k: v for k, v in statuses(d["name"]).items() if k[1] == "_"}
     assert got == {"a_forges": ["INCORRECT_NUMERICAL"], "b_cuts": ["PASSED"], "c_closes": ["RUNTIME_ERROR"], "d_says": ["RUNTIME_ERROR"],
-                   "e_starts": ["PASSED"], "f_right": ["PASSED"]}, got
+                   "e_starts": ["PASSED"], "f_forks": ["PASSED"], "g_ends": ["RUNTIME_ERROR"], "h_right": ["PASSED"]}, got
     left = [c for c in Path("/proc").glob("[0-9]*/cmdline") if b"%d.7" % (10000 + os.getpid()) in c.read_bytes()]
     assert not left, left
     # a blob that is a pipe without a writer is refused, not waited for
     os.mkfifo(ds / "pipe")
     workloads(d, [{"batch_size": 3}], {"weight": {"type": "safetensors", "path": "./pipe", "tensor_key": "weight"}})
-    said = evalwl("--solutions=f_right", "--again", d["name"], timeout=60).stderr
+    said = evalwl("--solutions=h_right", "--again", d["name"], timeout=60).stderr
     (ds / "pipe").unlink()
     assert "pipe is no safetensors file" in said, said
-    return "five and a right one, each its own line; nothing is left of what they started"
+    return "seven and a right one, each its own line; nothing is left of what they started"
 
 
 def sampling():

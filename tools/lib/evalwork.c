@@ -45,8 +45,20 @@ static void forget(struct eval_worker *w)
 	strbuf_reset(&w->pending);
 }
 
-/* All workers of this process, which has no other children: but for what they leave behind. */
+/* Our children are all workers, what these leave behind, and who was there `before`: a shell's, that became us by exec. */
 static pid_t workers[8];
+static struct strbuf before = STRBUF_INIT;
+
+static void children(struct strbuf *sb)
+{
+	char path[64];
+	struct strbuf no = STRBUF_INIT;
+
+	snprintf(path, sizeof path, "/proc/self/task/%ld/children", (long)getpid());
+	strbuf_reset(sb);
+	strbuf_read_file(sb, path, &no);
+	strbuf_release(&no);
+}
 
 static void replace(pid_t from, pid_t to)
 {
@@ -59,13 +71,18 @@ static void replace(pid_t from, pid_t to)
 		}
 }
 
-static bool is_worker(pid_t pid)
+static bool is_known(long pid)
 {
+	char *s, *end;
 	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(workers) && workers[i] != pid; i++)
-		;
-	return i < ARRAY_SIZE(workers);
+	for (i = 0; i < ARRAY_SIZE(workers); i++)
+		if (workers[i] == pid)
+			return true;
+	for (s = before.buf; before.len && strtol(s, &end, 10) > 1; s = end)
+		if (strtol(s, NULL, 10) == pid)
+			return true;
+	return false;
 }
 
 /*
@@ -74,19 +91,16 @@ static bool is_worker(pid_t pid)
  */
 static void kill_orphans(void)
 {
-	char path[64], *s, *end;
-	struct strbuf sb = STRBUF_INIT, no = STRBUF_INIT;
+	struct strbuf sb = STRBUF_INIT;
 	int round, found = 1;
+	char *s, *end;
 	long pid;
 
-	snprintf(path, sizeof path, "/proc/self/task/%ld/children", (long)getpid());
 	for (round = 0; round < 200 && found; round++) {
 		found = 0;
-		strbuf_reset(&sb);
-		if (strbuf_read_file(&sb, path, &no))
-			break;
-		for (s = sb.buf; (pid = strtol(s, &end, 10)) > 1; s = end)
-			if (!is_worker((pid_t)pid)) {
+		children(&sb);
+		for (s = sb.buf; sb.len && (pid = strtol(s, &end, 10)) > 1; s = end)
+			if (!is_known(pid)) {
 				kill((pid_t)pid, SIGKILL);
 				while (waitpid((pid_t)pid, NULL, 0) < 0 && errno == EINTR)
 					;
@@ -94,7 +108,6 @@ static void kill_orphans(void)
 			}
 	}
 	strbuf_release(&sb);
-	strbuf_release(&no);
 }
 
 /* Its exit status, or 128 + signal; it has `seconds` to end by itself. */
@@ -115,6 +128,13 @@ static int reap(struct eval_worker *w, int seconds)
 	kill_orphans();
 	forget(w);
 	return WIFSIGNALED(st) ? 128 + WTERMSIG(st) : WEXITSTATUS(st);
+}
+
+static bool has_ended(pid_t pid)
+{
+	siginfo_t info = { .si_pid = 0 };
+
+	return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) || info.si_pid == pid;
 }
 
 /* A line that is not empty until the deadline: 1; 0: time is up; -1: it ended. */
@@ -144,8 +164,12 @@ static int read_line(struct eval_worker *w, double until, struct strbuf *line)
 		if (w->pending.len > LINE_MAX_BYTES)
 			return -1;
 		if (poll(&(struct pollfd){ .fd = w->from, .events = POLLIN }, 1,
-			 (int)(left * 1000) + 1) <= 0)
+			 left < 0.1 ? (int)(left * 1000) + 1 : 100) <= 0) {
+			/* the pipe may be open still, in a child of its own */
+			if (has_ended(w->pid))
+				return -1;
 			continue;
+		}
 		n = read(w->from, buf, sizeof buf);
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -184,6 +208,7 @@ static void add_log(const struct eval_worker *w, off_t since, struct strbuf *sb)
 
 int eval_worker_launch(struct eval_worker *w, struct strbuf *err)
 {
+	static bool asked;
 	int in[2], out[2];
 	pid_t parent = getpid();
 
@@ -198,7 +223,11 @@ int eval_worker_launch(struct eval_worker *w, struct strbuf *err)
 		close(in[1]);
 		goto fail;
 	}
-	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	if (!asked) {
+		asked = true;
+		children(&before);
+		prctl(PR_SET_CHILD_SUBREAPER, 1);
+	}
 	w->pid = fork();
 	if (w->pid == 0)
 		child(w, in[0], out[1], parent);
