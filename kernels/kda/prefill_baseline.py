@@ -4,16 +4,27 @@ from flashinfer.kda_decode import recurrent_kda
 
 @torch.no_grad()
 def run(q, k, v, g, beta, state, cu_seqlens, scale):
-    # a request advances by one token a call: prompts whole are for sm_100, and for gates made in the kernel
-    new_state, output = state.clone(), torch.empty_like(v)
-    length = cu_seqlens[1:] - cu_seqlens[:-1]
-    for t in range(int(length.max()) if len(length) else 0):
-        running = (length > t).nonzero().flatten()
-        rows = cu_seqlens[:-1][running] + t
-        own = new_state[running]
+    # a request advances by one token a call: prompts whole are for sm_100, and for gates made in the kernel.
+    # Tokens are put side by side step by step, the longest request first: so a step is a piece of each tensor
+    starts = cu_seqlens.tolist()
+    lengths = [b - a for a, b in zip(starts, starts[1:])]
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    running, rows = [], []
+    for t in range(max(lengths, default=0)):
+        now = [starts[i] + t for i in order if lengths[i] > t]
+        running.append(len(now))
+        rows += now
+    rows = torch.tensor(rows, dtype=torch.long, device=q.device)
+    order = torch.tensor(order, dtype=torch.long, device=q.device)
+    by_step = [x[rows][:, None] for x in (q, k, v, g, beta)]
+    states, steps, at = state[order], torch.empty_like(v), 0
+    for n in running:
         step, _ = recurrent_kda(
-            q[rows][:, None], k[rows][:, None], v[rows][:, None], g[rows][:, None], beta[rows][:, None], scale=float(scale),
-            initial_state=own, output_final_state=True, use_qk_l2norm_in_kernel=False,
+            *(x[at:at + n] for x in by_step), scale=float(scale), initial_state=states[:n], output_final_state=True,
+            use_qk_l2norm_in_kernel=False,
         )
-        output[rows], new_state[running] = step[:, 0], own
+        steps[at:at + n] = step[:, 0]
+        at += n
+    output, new_state = torch.empty_like(v), torch.empty_like(state)
+    output[rows], new_state[order] = steps[:at], states
     return output, new_state
