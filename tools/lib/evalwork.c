@@ -140,6 +140,7 @@ static bool has_ended(pid_t pid)
 /* A line that is not empty until the deadline: 1; 0: time is up; -1: it ended. */
 static int read_line(struct eval_worker *w, double until, struct strbuf *line)
 {
+	struct pollfd from = { .fd = w->from, .events = POLLIN };
 	char buf[65536], *nl;
 	double left;
 	ssize_t n;
@@ -163,10 +164,9 @@ static int read_line(struct eval_worker *w, double until, struct strbuf *line)
 			return 0;
 		if (w->pending.len > LINE_MAX_BYTES)
 			return -1;
-		if (poll(&(struct pollfd){ .fd = w->from, .events = POLLIN }, 1,
-			 left < 0.1 ? (int)(left * 1000) + 1 : 100) <= 0) {
-			/* the pipe may be open still, in a child of its own */
-			if (has_ended(w->pid))
+		if (poll(&from, 1, left < 0.1 ? (int)(left * 1000) + 1 : 100) <= 0) {
+			/* the pipe may be open still, in a child of its own; last words may have come meanwhile */
+			if (has_ended(w->pid) && poll(&from, 1, 0) <= 0)
 				return -1;
 			continue;
 		}
