@@ -1,6 +1,7 @@
 #include "evaljob.h"
 #include "fileio.h"
 #include "safetensors.h"
+#include "../eval/evaldev.h"
 
 #include <math.h>
 
@@ -102,15 +103,20 @@ static void add_random(json_t *in, const json_t *def, const json_t *hint,
 	int fill = fill_number(json_get_str(hint, "fill")), t;
 	json_t *seeds = json_array(), *shape = json_object_get(in, "shape");
 	size_t dims = json_array_size(shape), last;
-	json_int_t same = 1;
+	json_int_t same = json_integer_value(json_object_get(hint, "same")), cols = 1;
 	char hex[SHA256_HEX];
 
-	for (last = 0; last < dims && (json_int_t)last < json_integer_value(json_object_get(hint, "same")); last++)
-		same *= json_integer_value(json_array_get(shape, dims - 1 - last));
 	/* flashinfer-bench does the same for what is called probs */
 	if (fill < 0)
 		fill = !strcmp(name, "probs") &&
-			!strcmp(json_get_str(in, "dtype"), "float32") ? 2 : 0;
+			!strcmp(json_get_str(in, "dtype"), "float32") ? EV_PROBS : EV_NORMAL;
+	/* a row of probabilities; a page is all but the first axis */
+	if (fill == EV_PROBS)
+		same = 1;
+	else if (fill == EV_FP8_PAGES)
+		same = (json_int_t)dims - 1;
+	for (last = 0; last < dims && (json_int_t)last < same; last++)
+		cols *= json_integer_value(json_array_get(shape, dims - 1 - last));
 	for (t = 0; t < trials; t++) {
 		struct strbuf sb = STRBUF_INIT;
 
@@ -127,7 +133,7 @@ static void add_random(json_t *in, const json_t *def, const json_t *hint,
 				hint, "scale"), def, axes, 1)));
 	json_object_set_new(in, "shift", json_real(number(json_object_get(
 				hint, "shift"), def, axes, 0)));
-	json_object_set_new(in, "same", json_integer(same));
+	json_object_set_new(in, "cols", json_integer(cols));
 }
 
 static int add_blob(json_t *in, const json_t *spec, const char *dataset,
@@ -303,7 +309,7 @@ static int add_job(struct strbuf *sb, const json_t *def, const json_t *job,
 		   const char *device, struct strbuf *err)
 {
 	static const char *const what[] = { "name", "dtype", "shape", "from",
-		"fill", "scale", "shift", "same", "value" };
+		"fill", "scale", "shift", "cols", "value" };
 	const char *text = json_get_str(def, "reference");
 	const json_t *in;
 	size_t i, k;

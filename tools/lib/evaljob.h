@@ -5,7 +5,7 @@
  *
  * {"inputs": [{"name", "dtype", "shape": [..]|null,
  *	"from": "random", "fill": 0..5 (enum ev_fill), "seeds": [text, one a trial],
- *		"scale", "shift", "same": neighbours that have one value
+ *		"scale", "shift", "cols": as ev_fill() takes it
  *	| "from": "file", "path", "offset", "size"
  *	| "from": "scalar", "value"}],
  *  "outputs": [{"name", "dtype", "shape"}],

@@ -90,7 +90,6 @@ int tensor_fill(const struct evaldev *dev, const json_t *in, void *dst,
 		int dtype, int64_t n, int trial, struct strbuf *err)
 {
 	const char *from = json_get_str(in, "from");
-	const json_t *shape = json_object_get(in, "shape");
 	size_t size = dev->size(dtype, n);
 	const char *path;
 	int fd, ret = 0;
@@ -99,12 +98,8 @@ int tensor_fill(const struct evaldev *dev, const json_t *in, void *dst,
 		const char *seed = json_string_value(json_array_get(
 			json_object_get(in, "seeds"), (size_t)trial));
 		int fill = (int)json_integer_value(json_object_get(in, "fill"));
-		int64_t cols = json_integer_value(json_object_get(in, "same"));
+		int64_t cols = json_integer_value(json_object_get(in, "cols"));
 
-		if (fill == EV_PROBS)
-			cols = json_integer_value(json_array_get(shape, json_array_size(shape) - 1));
-		if (fill == EV_FP8_PAGES && n)
-			cols = n / json_integer_value(json_array_get(shape, 0));
 		if (!seed || dev->fill(dst, dtype, n, cols, fill,
 				strtoull(seed, NULL, 16),
 				json_number_value(json_object_get(in, "scale")),
