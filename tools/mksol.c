@@ -127,9 +127,11 @@ static void add_args(struct strbuf *sb, const json_t *def)
 /* What becomes a word of C: definitions come from outside. */
 static void need_word(const char *word, const char *name)
 {
-	size_t n = strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789");
+	const char *s = word;
 
-	if (!n || word[n])
+	while (word_char(*s))
+		s++;
+	if (s == word || *s)
 		die(EX_REFUSED, "%s: '%s' is to be one word of letters, digits and _", name, word);
 }
 

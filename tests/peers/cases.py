@@ -16,6 +16,11 @@ rng = random.Random(1)
 KINDS = {"int64": "I64", "int32": "I32", "float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 
 
+def sizes(d, axes):
+    """Of all axes; `axes`: those that vary."""
+    return {**{a: x["value"] for a, x in d["axes"].items() if x["type"] == "const"}, **axes}
+
+
 def blob(path, tensors):
     """Of numbers, or of tensors as they are."""
     head, at, body = {}, 0, b""
@@ -34,7 +39,7 @@ def workloads(ds, d, cases):
     op, name, lines = d["op_type"], d["name"], []
     for i, (axes, ints) in enumerate(cases):
         where = "./blob/workloads/%s/%s/%d.safetensors" % (op, name, i)
-        size = {**{a: x["value"] for a, x in d["axes"].items() if x["type"] == "const"}, **axes}
+        size = sizes(d, axes)
         ints = {k: v for k, v in ints.items() if k in d["inputs"]}
         blob(ds / where, {k: (d["inputs"][k]["dtype"], [size[a] for a in d["inputs"][k]["shape"]], v) for k, v in ints.items()})
         ins = {k: {"type": "safetensors", "path": where, "tensor_key": k} if k in ints else
@@ -82,7 +87,7 @@ def packed(starts):
 def spoiled(d, case, by=float("nan")):
     """`by` in a query (its first part) of the first token and of the last; in a cache, nan in all that no request has."""
     axes, given = case
-    size = {**{a: x["value"] for a, x in d["axes"].items() if x["type"] == "const"}, **axes}
+    size = sizes(d, axes)
     page, last = size.get("page_size", 1), given.get("kv_last_page_len")
     gen = torch.Generator().manual_seed(2)
     floats = {}
@@ -104,9 +109,8 @@ def spoiled(d, case, by=float("nan")):
 
 
 def randn(d, axes, name):
-    sizes = {**{a: x["value"] for a, x in d["axes"].items() if x["type"] == "const"}, **axes}
-    spec = d["inputs"][name]
-    return torch.randn([sizes[a] for a in spec["shape"]], generator=torch.Generator().manual_seed(6)).to(getattr(torch, spec["dtype"]))
+    size, spec = sizes(d, axes), d["inputs"][name]
+    return torch.randn([size[a] for a in spec["shape"]], generator=torch.Generator().manual_seed(6)).to(getattr(torch, spec["dtype"]))
 
 
 def spoiled_rows(d, name):

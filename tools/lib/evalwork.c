@@ -1,5 +1,6 @@
 #include "evalwork.h"
 #include "fileio.h"
+#include "proc.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -49,17 +50,6 @@ static void forget(struct eval_worker *w)
 static pid_t workers[8];
 static struct strbuf before = STRBUF_INIT;
 
-static void children(struct strbuf *sb)
-{
-	char path[64];
-	struct strbuf no = STRBUF_INIT;
-
-	snprintf(path, sizeof path, "/proc/self/task/%ld/children", (long)getpid());
-	strbuf_reset(sb);
-	strbuf_read_file(sb, path, &no);
-	strbuf_release(&no);
-}
-
 static void replace(pid_t from, pid_t to)
 {
 	size_t i;
@@ -74,13 +64,14 @@ static void replace(pid_t from, pid_t to)
 static bool is_known(long pid)
 {
 	char *s, *end;
+	long other;
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(workers); i++)
 		if (workers[i] == pid)
 			return true;
-	for (s = before.buf; before.len && strtol(s, &end, 10) > 1; s = end)
-		if (strtol(s, NULL, 10) == pid)
+	for (s = before.buf; (other = strtol(s, &end, 10)) > 1; s = end)
+		if (other == pid)
 			return true;
 	return false;
 }
@@ -98,8 +89,8 @@ static void kill_orphans(void)
 
 	for (round = 0; round < 200 && found; round++) {
 		found = 0;
-		children(&sb);
-		for (s = sb.buf; sb.len && (pid = strtol(s, &end, 10)) > 1; s = end)
+		proc_children(&sb);
+		for (s = sb.buf; (pid = strtol(s, &end, 10)) > 1; s = end)
 			if (!is_known(pid)) {
 				kill((pid_t)pid, SIGKILL);
 				while (waitpid((pid_t)pid, NULL, 0) < 0 && errno == EINTR)
@@ -225,7 +216,7 @@ int eval_worker_launch(struct eval_worker *w, struct strbuf *err)
 	}
 	if (!asked) {
 		asked = true;
-		children(&before);
+		proc_children(&before);
 		prctl(PR_SET_CHILD_SUBREAPER, 1);
 	}
 	w->pid = fork();

@@ -1,4 +1,5 @@
 #include "keeper.h"
+#include "proc.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -15,28 +16,22 @@
 static void kill_descendants(void)
 {
 	const struct timespec pause = { 0, 5000000 };
-	char path[64], *s, *end;
 	struct strbuf sb = STRBUF_INIT;
-	struct strbuf no = STRBUF_INIT;
+	char *s, *end;
 	int round;
 	long pid;
 
-	snprintf(path, sizeof(path), "/proc/self/task/%ld/children",
-		 (long)getpid());
 	for (round = 0; round < 2000; round++) {
 		while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
 			;
 		if (pid < 0 && errno == ECHILD)
 			break;
-		strbuf_reset(&sb);
-		if (!strbuf_read_file(&sb, path, &no))
-			for (s = sb.buf; (pid = strtol(s, &end, 10)) > 1;
-			     s = end)
-				kill((pid_t)pid, SIGKILL);
+		proc_children(&sb);
+		for (s = sb.buf; (pid = strtol(s, &end, 10)) > 1; s = end)
+			kill((pid_t)pid, SIGKILL);
 		nanosleep(&pause, NULL);
 	}
 	strbuf_release(&sb);
-	strbuf_release(&no);
 }
 
 static int status_code(int status)

@@ -152,6 +152,18 @@ int proc_run(struct proc *p, struct strbuf *err)
 	return WIFEXITED(st) ? WEXITSTATUS(st) : 128 + WTERMSIG(st);
 }
 
+void proc_children(struct strbuf *sb)
+{
+	char *path = strbuf_text("/proc/self/task/%ld/children", (long)getpid());
+	struct strbuf no = STRBUF_INIT;
+
+	strbuf_reset(sb);
+	if (strbuf_read_file(sb, path, &no))
+		strbuf_reset(sb);
+	strbuf_release(&no);
+	free(path);
+}
+
 char *proc_beside(const char *name)
 {
 	char self[PATH_MAX] = "", *slash;

@@ -25,6 +25,9 @@ struct proc {
 
 int proc_run(struct proc *p, struct strbuf *err);
 
+/* The process numbers of our main thread's children, with spaces between; empty: there are none. */
+void proc_children(struct strbuf *sb);
+
 /*
  * The path of what lies beside the running program: "dumpwl", "../eval". The
  * caller's to free.
