@@ -2,6 +2,11 @@ import torch
 from flashinfer.kda_decode import recurrent_kda
 
 
+def aligned(x):
+    """A piece of few heads may begin anywhere; the kernel loads 16 bytes at once."""
+    return x if x.data_ptr() % 16 == 0 else x.clone()
+
+
 @torch.no_grad()
 def run(q, k, v, g, beta, state, cu_seqlens, scale):
     # a request advances by one token a call: prompts whole are for sm_100, and for gates made in the kernel.
@@ -20,7 +25,7 @@ def run(q, k, v, g, beta, state, cu_seqlens, scale):
     states, steps, at = state[order], torch.empty_like(v), 0
     for n in running:
         step, _ = recurrent_kda(
-            *(x[at:at + n] for x in by_step), scale=float(scale), initial_state=states[:n], output_final_state=True,
+            *(aligned(x[at:at + n]) for x in by_step), scale=float(scale), initial_state=states[:n], output_final_state=True,
             use_qk_l2norm_in_kernel=False,
         )
         steps[at:at + n] = step[:, 0]
