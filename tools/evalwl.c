@@ -2,11 +2,12 @@
  * evalwl - evaluate solutions of a definition on its workloads, on a GPU.
  *
  * The reference's outputs are computed once by PyTorch (scripts/evalpy) and
- * kept by content; native solutions run in evalrun, Python ones in
+ * kept by content, as many as --keep lets; native solutions run in evalrun, Python ones in
  * evalpy, each in a process that may crash, hang or run out of memory at its
  * own expense. What a killed run had evaluated is taken up by the next.
  */
 #include "lib/die.h"
+#include "lib/evalcache.h"
 #include "lib/evaljob.h"
 #include "lib/evalplan.h"
 #include "lib/evalwork.h"
@@ -22,7 +23,7 @@ static const char *device = "cuda", *devices, *python = "python3", *gpus_arg;
 static const char *locks = "/tmp", *atol_arg, *rtol_arg, *ratio_arg;
 static const char *traces_dir;
 static long trials = 3, warmup = 10, iterations = 50, budget_ms = 2000;
-static long seconds = 300, limit, wait_s = 600;
+static long seconds = 300, limit, wait_s = 600, keep_gb = 50;
 static bool graph, planned, events, again, no_time;
 
 static const struct tool tool = {
@@ -42,6 +43,8 @@ static const struct option options[] = {
 		"only solutions whose name or author has one of them (a,b)"),
 	OPT_STR('l', "lib", &libs, "DIR", "built solutions, NAME.so [tmp/gpu/lib]"),
 	OPT_STR('c', "cache", &cache, "DIR", "reference outputs, journals [tmp/eval]"),
+	OPT_INT(0, "keep", &keep_gb, "GB",
+		"of reference outputs, those used last, for later runs [50]"),
 	OPT_STR(0, "device", &device, "WHICH", "cuda or cpu [cuda]"),
 	OPT_STR(0, "devices", &devices, "DIR",
 		"libevalcuda.so, libevalcpu.so [eval/ beside the tool's folder]"),
@@ -70,6 +73,7 @@ static const struct option options[] = {
 static struct strbuf err = STRBUF_INIT;
 static struct eval_worker torch = { .pending = STRBUF_INIT };
 static struct eval_worker native = { .pending = STRBUF_INIT };
+static struct eval_cache refs;
 static json_t *report;
 static size_t at, total, evaluated, kept, not_built;
 
@@ -87,6 +91,27 @@ static void start(struct eval_worker *w)
 {
 	if (eval_worker_start(w, 120, &err))
 		die(EX_AGAIN, "%s", err.buf);
+}
+
+/*
+ * A disk without room is nobody's solution's fault: kept outputs give way and the job is asked again, or it is over
+ * before a trace blames one.
+ */
+static json_t *ask(struct eval_worker *worker, const json_t *job)
+{
+	bool again_now = true;
+
+	for (;; again_now = false) {
+		json_t *answer = eval_worker_ask(worker, job, (int)seconds);
+		const char *log = json_get_str(answer, "log");
+
+		if (strcmp(json_get_str(answer, "status"), "UNWRITABLE"))
+			return answer;
+		if (!again_now || !json_is_true(json_object_get(answer, "full")) ||
+		    !eval_cache_trim(&refs, 0))
+			die(EX_AGAIN, "%s (-c names another folder)", log ? log : "the cache cannot be written");
+		json_decref(answer);
+	}
 }
 
 /* By whatever runs; PyTorch, which is slow to start, only if nothing here does without. */
@@ -134,12 +159,14 @@ static bool is_whole(const char *path, const json_t *job, bool sampling)
 static double reference(const struct eval_work *w, json_t *job, const char *uuid)
 {
 	bool sampling = !strcmp(json_get_str(job, "kind"), "sampling");
-	json_t *expect = json_array(), *missing = json_array(), *ask, *answer, *info;
+	json_t *expect = json_array(), *missing = json_array(), *what, *answer, *info;
 	char hex[EVAL_TRIALS][SHA256_HEX], *path, *side;
 	const char *who;
 	bool any = false;
 	double ms = -1;
 	int sets = sampling ? 1 : (int)trials, t;
+	json_t *v;
+	size_t i;
 
 	who = device_name(w);
 	if (eval_keys(hex, w->def, job, who, sets, &err))
@@ -153,7 +180,7 @@ static double reference(const struct eval_work *w, json_t *job, const char *uuid
 		if (outfile_mkdirs(path, &err))
 			die(EX_AGAIN, "%s", err.buf);
 		json_array_append_new(expect, json_string(path));
-		there = is_whole(path, job, sampling);
+		there = eval_cache_hold(&refs, path) && is_whole(path, job, sampling);
 		json_array_append_new(missing, there ? json_null() :
 				      json_string(path));
 		any |= !there;
@@ -167,14 +194,18 @@ static double reference(const struct eval_work *w, json_t *job, const char *uuid
 		goto done;
 	}
 	start(&torch);
-	ask = json_deep_copy(job);
-	json_object_set(ask, "expect", missing);
-	json_object_set(ask, "reference", json_object_get(w->def, "reference"));
-	json_object_set_new(ask, "timing", timing(iterations < 10 ? iterations : 10,
-						  budget_ms / 4, true));
-	answer = eval_worker_ask(&torch, ask, (int)seconds);
+	what = json_deep_copy(job);
+	json_object_set(what, "expect", missing);
+	json_object_set(what, "reference", json_object_get(w->def, "reference"));
+	json_object_set_new(what, "timing", timing(iterations < 10 ? iterations : 10,
+						   budget_ms / 4, true));
+	answer = ask(&torch, what);
 	if (!strcmp(json_get_str(answer, "status"), "PASSED")) {
 		ms = json_number_value(json_object_get(answer, "latency_ms"));
+		json_array_foreach(missing, i, v)
+			if (json_is_string(v) && !eval_cache_add(&refs, json_string_value(v)))
+				die(EX_AGAIN, "%s is gone as soon as it was made", json_string_value(v));
+		eval_cache_fit(&refs);
 		json_decref(info);
 		info = json_pack("{s:f}", "latency_ms", ms);
 		if (!no_time && json_save(info, side, &err))
@@ -186,7 +217,7 @@ static double reference(const struct eval_work *w, json_t *job, const char *uuid
 		     uuid, json_get_str(answer, "status"), log ? log : "");
 	}
 	json_decref(answer);
-	json_decref(ask);
+	json_decref(what);
 done:
 	json_decref(info);
 	json_decref(missing);
@@ -205,7 +236,6 @@ static bool is_done(const struct eval_solution *s, const char *uuid)
 /* Those that will be asked, side by side: PyTorch takes seconds to start. */
 static void launch(const struct eval_work *works, size_t n)
 {
-	char *refs = strbuf_text("%s/ref", cache);
 	bool any = false, left = false;
 	json_t *v;
 	size_t i, k, j;
@@ -224,30 +254,29 @@ static void launch(const struct eval_work *works, size_t n)
 			}
 	/* references are made anew in an empty cache; else it is not known yet */
 	if ((any && eval_worker_launch(&native, &err)) ||
-	    (left && access(refs, F_OK) && eval_worker_launch(&torch, &err)))
+	    (left && access(refs.dir, F_OK) && eval_worker_launch(&torch, &err)))
 		die(EX_AGAIN, "%s", err.buf);
-	free(refs);
 }
 
 static json_t *ask_solution(struct eval_solution *s, json_t *job, const json_t **who)
 {
 	struct eval_worker *worker = s->so ? &native : &torch;
 	const json_t *spec = json_object_get(s->json, "spec");
-	json_t *ask = json_copy(job), *answer;
+	json_t *what = json_copy(job), *answer;
 
-	json_object_set_new(ask, "timing", timing(iterations, budget_ms, false));
-	json_object_set_new(ask, "solution", json_string(s->so ? s->so : s->digest));
+	json_object_set_new(what, "timing", timing(iterations, budget_ms, false));
+	json_object_set_new(what, "solution", json_string(s->so ? s->so : s->digest));
 	if (!s->so) {
-		json_object_set(ask, "sources", json_object_get(s->json, "sources"));
-		json_object_set(ask, "entry_point", json_object_get(spec, "entry_point"));
-		json_object_set_new(ask, "destination_passing", json_boolean(
+		json_object_set(what, "sources", json_object_get(s->json, "sources"));
+		json_object_set(what, "entry_point", json_object_get(spec, "entry_point"));
+		json_object_set_new(what, "destination_passing", json_boolean(
 			!json_is_false(json_object_get(spec,
 					"destination_passing_style"))));
 	}
 	start(worker);
 	*who = worker->hello;
-	answer = eval_worker_ask(worker, ask, (int)seconds);
-	json_decref(ask);
+	answer = ask(worker, what);
+	json_decref(what);
 	return answer;
 }
 
@@ -319,6 +348,7 @@ static void evaluate(struct eval_work *w, const json_t *workload)
 	at += w->nsolutions - i;
 	for (; i < w->nsolutions; i++)
 		count(w, &w->solutions[i], "skipped");
+	eval_cache_release(&refs);
 	json_decref(job);
 }
 
@@ -382,6 +412,8 @@ int main(int argc, char **argv)
 		opt_usage("a --dataset and at least one DEFINITION are needed");
 	if (trials < 1 || trials > EVAL_TRIALS || iterations < 1 || seconds < 1)
 		opt_usage("--trials (1..64), --iterations and --timeout are at least 1");
+	if (keep_gb < 0 || keep_gb > 1 << 20)
+		opt_usage("--keep is of gigabytes");
 	if (strcmp(device, "cuda") && strcmp(device, "cpu"))
 		opt_usage("--device is cuda or cpu");
 	if (!workloads_dir)
@@ -390,6 +422,8 @@ int main(int argc, char **argv)
 		traces_dir = strbuf_text("%s/traces", dataset);
 	plan = (struct eval_plan){ dataset, kernels_dir, workloads_dir, traces_dir,
 		cache, libs, only, (size_t)limit };
+	refs.dir = strbuf_text("%s/ref", cache);
+	refs.max = (uint64_t)keep_gb * 1000000000;
 	report = json_object();
 	works = xcalloc(n + 1, sizeof *works);
 	for (i = 0; first + i < argc; i++) {

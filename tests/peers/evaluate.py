@@ -204,6 +204,34 @@ def damaged():
     return "3 files, 40 of 40 PASSED"
 
 
+def no_room():
+    """A cache without room: the oldest outputs give way. Where that does not help, no trace blames a solution."""
+    def there():
+        return {f: f.read_bytes() for f in (work / "cache/ref").glob("*/*.safetensors")}
+    before = there()
+    one = min(before)
+    one.unlink()
+    Path(str(one) + ".tmp").symlink_to("/dev/full")
+    assert "40 evaluated" in evalwl("--again", "rmsnorm_h128").stderr
+    left = there()
+    assert before[one] == left[one] and left.items() < before.items(), len(left)
+    # of what a run makes, nothing is kept but what its last workload has used
+    shutil.rmtree(work / "cache/ref")
+    assert "40 evaluated" in evalwl("--again", "--keep=0", "rmsnorm_h128").stderr
+    left = there()
+    assert len(left) == 3 and left.items() < before.items(), len(left)
+    assert statuses("rmsnorm_h128") == {"right": ["PASSED"] * 40}
+    one.unlink(missing_ok=True)
+    Path(str(one) + ".tmp").mkdir()
+    traces = {f: f.read_bytes() for f in ds.glob("traces/*/*/*.jsonl")}
+    got = evalwl("--again", "rmsnorm_h128", check=False)
+    assert got.returncode == 75 and "%s: Is a directory" % one.name in got.stderr and "Traceback" not in got.stderr, got.stderr
+    Path(str(one) + ".tmp").rmdir()
+    out = evalwl("rmsnorm_h128").stderr
+    assert statuses("rmsnorm_h128") == {"right": ["PASSED"] * 40}, out
+    return "40 of 40 PASSED with outputs that went; %d kept; status 75 and no trace where nothing can be written" % len(left)
+
+
 def references_pass():
     """A solution that is the reference passes, whatever the op; one that gives it away by a bit of noise does not."""
     done = 0
@@ -451,6 +479,7 @@ t("native solutions on the processor", native_statuses)
 t("a trace is not made twice", nothing_again)
 t("killed and taken up", killed)
 t("a damaged cache of references", damaged)
+t("a cache without room", no_room)
 t("statuses of Python solutions", references_pass)
 t("hostile solutions", hostile)
 t("sampling by distribution", sampling)

@@ -1,4 +1,5 @@
 /* Unit tests of tools/lib, table-driven where the function is pure. */
+#include "evalcache.h"
 #include "json.h"
 #include "model.h"
 #include "outfile.h"
@@ -8,6 +9,7 @@
 #include "sha256.h"
 #include "yamldoc.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <sys/stat.h>
 #include <cmocka.h>
@@ -248,6 +250,72 @@ static void outfile_is_absent_or_whole(void **state)
 	strbuf_release(&sb);
 }
 
+static void make_cached(const char *name, time_t used)
+{
+	const struct timespec t[2] = { { used, 0 }, { used, 0 } };
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof path, "ref/00/%s", name);
+	fd = open(path, O_WRONLY | O_CREAT, 0600);
+	assert_int_equal(write(fd, "0123456789", 10), 10);
+	assert_int_equal(futimens(fd, t), 0);
+	close(fd);
+}
+
+/* 'abc': those that are there. */
+static const char *cached(void)
+{
+	static const char *const names[] = { "a.safetensors", "b.safetensors",
+		"c.safetensors", "old.tmp", "tmp", "x.json" };
+	static char found[8];
+	char path[64];
+	size_t i, n = 0;
+
+	for (i = 0; i < ARRAY_SIZE(names); i++) {
+		snprintf(path, sizeof path, "ref/00/%s", names[i]);
+		if (!access(path, F_OK))
+			found[n++] = names[i][0];
+	}
+	found[n] = '\0';
+	return found;
+}
+
+static void cache_lets_the_oldest_go(void **state)
+{
+	struct eval_cache mine = { .dir = "ref", .max = 25 }, other = { .dir = "ref", .max = 25 };
+	char dir[] = "/tmp/onboard-test-XXXXXX";
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(chdir(dir), 0);
+	assert_int_equal(eval_cache_trim(&other, 0), 0);
+	assert_false(eval_cache_hold(&mine, "ref/00/a.safetensors"));
+	assert_int_equal(mkdir("ref", 0700) | mkdir("ref/00", 0700), 0);
+	make_cached("b.safetensors", 1000);
+	make_cached("a.safetensors", 2000);
+	make_cached("c.safetensors", 3000);
+	make_cached("old.tmp", 1000);
+	make_cached("x.json", 1000);
+	/* what someone holds stays, and is the youngest when it is let go */
+	assert_true(eval_cache_hold(&other, "ref/00/b.safetensors"));
+	assert_true(eval_cache_add(&mine, "ref/00/c.safetensors"));
+	eval_cache_fit(&mine);
+	assert_int_equal(mine.size, 20);
+	assert_string_equal(cached(), "bcx");
+	make_cached("a.safetensors", 4000);
+	assert_int_equal(eval_cache_trim(&mine, 0), 10);
+	assert_string_equal(cached(), "bcx");
+	eval_cache_release(&mine);
+	eval_cache_release(&other);
+	assert_int_equal(eval_cache_trim(&other, 10), 10);
+	assert_int_equal(other.size, 10);
+	assert_int_equal(eval_cache_trim(&other, 0), 10);
+	assert_string_equal(cached(), "x");
+	assert_int_equal(unlink("ref/00/x.json") | rmdir("ref/00") | rmdir("ref"), 0);
+	assert_int_equal(chdir("/") | rmdir(dir), 0);
+}
+
 static void processes(void **state)
 {
 	struct strbuf out = STRBUF_INIT, errs = STRBUF_INIT, err = STRBUF_INIT;
@@ -298,6 +366,7 @@ int main(void)
 		cmocka_unit_test(scanner_survives_any_bytes),
 		cmocka_unit_test(deep_brackets_are_an_error),
 		cmocka_unit_test(outfile_is_absent_or_whole),
+		cmocka_unit_test(cache_lets_the_oldest_go),
 		cmocka_unit_test(processes),
 		cmocka_unit_test(sha256_of_abc),
 	};
