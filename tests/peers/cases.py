@@ -171,7 +171,12 @@ def cases(d):
         # units whole and cut along K, of 64 tokens, of 128, of 256 in several bands
         return [({"M": b}, {}) for b in (1, 70, 129, 300, 2100)]
     if op == "moe":
-        return [({"seq_len": b}, {}) for b in (1, 37, 150)]
+        given = [({"seq_len": b}, {}) for b in (1, 37, 150)]
+        if "routing_bias" not in d["inputs"]:
+            return given
+        # a strong bias sends the tokens to a few experts; of many experts a sanitizer takes too long
+        bias = torch.randn(d["axes"]["num_experts"]["value"], generator=torch.Generator().manual_seed(5)).bfloat16()
+        return [(axes, {"routing_bias": bias}) for axes, _ in given] + (given if len(bias) <= 64 else [])
     if name.startswith("gdn_prefill"):
         # the last four in chunks of 64: so many that heads which share keys are prepared by one block; nan amid a chunk; inf
         given = [packed(c) for c in ([0, 0, 5], [0, 1], [0, 7, 7, 9], [0, 1030], [0, 64, 64, 65, 194], [0, 70, 140], [0, 70, 140])]
@@ -241,14 +246,15 @@ WANTED = ("gqa_paged_decode_h16_kv4_d128_ps1", "gqa_paged_decode_h16_kv4_d128_ps
           "gemm_fp8_nt_groupwise_n720_k336", "gemm_fp8_nt_groupwise_n336_k2048",
           "recurrent_kda_q2_v2_d128", "kda_prefill_q2_v2_d128", "kda_prefill_q3_v3_d64",
           "lightning_attn_decode_h4_d128", "lightning_attn_prefill_h4_d128", "lightning_attn_prefill_h4_d64",
-          "moe_fp8_block_scale_renorm_topk8_e16_h256_i128")
+          "moe_fp8_block_scale_renorm_topk8_e16_h256_i128", "moe_fp8_block_scale_ds_routing_topk8_ng8_kg4_e64_h256_i128")
 NARROW_WANTED = ("gqa_paged_decode_h2_kv1_d256_ps1_sw70_cap50", "gqa_paged_decode_h16_kv2_d64_ps64_sinks_sw70", "gqa_paged_decode_h16_kv2_d64_ps1_sinks",
                  "gqa_paged_prefill_causal_h2_kv1_d256_ps64_sw70_cap50", "gqa_paged_prefill_causal_h16_kv2_d64_ps1_sinks_sw70",
                  "gqa_paged_prefill_causal_h2_kv1_d128_ps64_sw300_cap50", "gqa_paged_prefill_causal_h16_kv2_d128_ps1_sinks_sw300",
                  "gqa_ragged_prefill_causal_h2_kv1_d256_sw70_cap50", "gqa_ragged_prefill_causal_h2_kv1_d128_cap50")
 SHARED_WANTED = ("gdn_", "mamba_ssu", "dsa_")
 # cuBLAS and draws, which need a GPU, and what a processor takes too long for
-GPU_WANTED = ("gemm_n", "top_k_sampling", "top_p_sampling", "top_k_top_p", "top_k_renorm", "top_p_renorm", "min_p_sampling", "moe_fp8_block_scale_ds")
+GPU_WANTED = ("gemm_n", "top_k_sampling", "top_p_sampling", "top_k_top_p", "top_k_renorm", "top_p_renorm", "min_p_sampling",
+              "moe_fp8_block_scale_ds_routing_topk8_ng8_kg4_e256")
 # not under a sanitizer, which takes too long for so many draws
 GPU_LARGE = "top_k_sampling_from_probs_v128256", "top_k_top_p_sampling_from_probs_v128256", "min_p_sampling_from_probs_v128256"
 
@@ -270,6 +276,7 @@ def definitions(build, shared, work):
     at([8], "deepseek", configs / "deepseek-v3.json")
     # so small that a processor multiplies it in a second
     at([1], "experts", changed(work, configs / "qwen3-30b-a3b.json", hidden_size=256, moe_intermediate_size=128, num_experts=16))
+    at([1], "groups", changed(work, configs / "deepseek-v3.json", hidden_size=256, moe_intermediate_size=128, n_routed_experts=64))
     for heads, dim in (2, 128), (3, 64):
         at([1], "kda", changed(work, configs / "qwen3-8b.json", linear_attn_config={"kda_layers": [1], "num_heads": heads, "head_dim": dim}))
     for dim in 128, 64:
