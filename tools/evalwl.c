@@ -202,9 +202,10 @@ static double reference(const struct eval_work *w, json_t *job, const char *uuid
 	answer = ask(&torch, what);
 	if (!strcmp(json_get_str(answer, "status"), "PASSED")) {
 		ms = json_number_value(json_object_get(answer, "latency_ms"));
+		/* the worker holds them until its next job */
 		json_array_foreach(missing, i, v)
 			if (json_is_string(v) && !eval_cache_add(&refs, json_string_value(v)))
-				die(EX_AGAIN, "%s is gone as soon as it was made", json_string_value(v));
+				die(EX_AGAIN, "%s: it was just made, and is gone", json_string_value(v));
 		eval_cache_fit(&refs);
 		json_decref(info);
 		info = json_pack("{s:f}", "latency_ms", ms);

@@ -17,19 +17,21 @@ struct cached {
 
 static int hold(struct eval_cache *c, const char *path, struct stat *st)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	int fd, tries;
 
-	if (fd < 0)
-		return -1;
-	/* one that goes just now is unlinked when its lock is ours */
-	if (c->nheld == ARRAY_SIZE(c->held) || flock(fd, LOCK_SH) || fstat(fd, st) ||
-	    !st->st_nlink || !S_ISREG(st->st_mode)) {
+	/* one that goes, or is made anew, just now has no name when its lock is ours */
+	for (tries = 0; tries < 8 && c->nheld < ARRAY_SIZE(c->held); tries++) {
+		fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+		if (fd < 0)
+			return -1;
+		if (!flock(fd, LOCK_SH) && !fstat(fd, st) && S_ISREG(st->st_mode) && st->st_nlink) {
+			futimens(fd, NULL);
+			c->held[c->nheld++] = fd;
+			return 0;
+		}
 		close(fd);
-		return -1;
 	}
-	futimens(fd, NULL);
-	c->held[c->nheld++] = fd;
-	return 0;
+	return -1;
 }
 
 bool eval_cache_hold(struct eval_cache *c, const char *path)
@@ -76,7 +78,8 @@ static int by_use(const void *a, const void *b)
 /* A file that nobody holds. */
 static bool remove_one(const struct cached *f)
 {
-	int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	/* to write: over NFS an exclusive lock needs it */
+	int fd = open(f->path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	bool gone = fd >= 0 && !flock(fd, LOCK_EX | LOCK_NB) && !unlink(f->path);
 
 	if (fd >= 0)
@@ -125,7 +128,8 @@ uint64_t eval_cache_trim(struct eval_cache *c, uint64_t max)
 	c->known = true;
 	for (i = 0; i < n; i++)
 		c->size += files[i].size;
-	qsort(files, n, sizeof *files, by_use);
+	if (n)
+		qsort(files, n, sizeof *files, by_use);
 	for (i = 0; i < n; i++) {
 		if (c->size > max && remove_one(&files[i])) {
 			c->size -= files[i].size;

@@ -15,7 +15,7 @@ struct eval_cache {
 	uint64_t max;		/* bytes */
 	uint64_t size;		/* what is there, as far as we know */
 	bool known;
-	int held[EVAL_TRIALS];
+	int held[2 * EVAL_TRIALS];	/* one that was damaged and its successor, at most */
 	size_t nheld;
 };
 
