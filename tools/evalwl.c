@@ -93,25 +93,29 @@ static void start(struct eval_worker *w)
 		die(EX_AGAIN, "%s", err.buf);
 }
 
+static bool is_unwritable(const json_t *answer)
+{
+	return !strcmp(json_get_str(answer, "status"), "UNWRITABLE");
+}
+
 /*
  * A disk without room is nobody's solution's fault: kept outputs give way and the job is asked again, or it is over
  * before a trace blames one.
  */
 static json_t *ask(struct eval_worker *worker, const json_t *job)
 {
-	bool again_now = true;
+	json_t *answer = eval_worker_ask(worker, job, (int)seconds);
+	const char *log;
 
-	for (;; again_now = false) {
-		json_t *answer = eval_worker_ask(worker, job, (int)seconds);
-		const char *log = json_get_str(answer, "log");
-
-		if (strcmp(json_get_str(answer, "status"), "UNWRITABLE"))
-			return answer;
-		if (!again_now || !json_is_true(json_object_get(answer, "full")) ||
-		    !eval_cache_trim(&refs, 0))
-			die(EX_AGAIN, "%s (-c names another folder)", log ? log : "the cache cannot be written");
+	if (is_unwritable(answer) && json_is_true(json_object_get(answer, "full")) &&
+	    eval_cache_trim(&refs, 0)) {
 		json_decref(answer);
+		answer = eval_worker_ask(worker, job, (int)seconds);
 	}
+	log = json_get_str(answer, "log");
+	if (is_unwritable(answer))
+		die(EX_AGAIN, "%s (-c names another folder)", log ? log : "the cache cannot be written");
+	return answer;
 }
 
 /* By whatever runs; PyTorch, which is slow to start, only if nothing here does without. */

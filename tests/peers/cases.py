@@ -175,7 +175,7 @@ def cases(d):
         if "routing_bias" not in d["inputs"]:
             return given
         # a strong bias sends the tokens to a few experts; of many experts a sanitizer takes too long
-        bias = torch.randn(d["axes"]["num_experts"]["value"], generator=torch.Generator().manual_seed(5)).bfloat16()
+        bias = randn(d, {}, "routing_bias")
         return [(axes, {"routing_bias": bias}) for axes, _ in given] + (given if len(bias) <= 64 else [])
     if name.startswith("gdn_prefill"):
         # the last four in chunks of 64: so many that heads which share keys are prepared by one block; nan amid a chunk; inf

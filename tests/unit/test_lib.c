@@ -267,7 +267,7 @@ static void make_cached(const char *name, time_t used)
 static const char *cached(void)
 {
 	static const char *const names[] = { "a.safetensors", "b.safetensors",
-		"c.safetensors", "old.tmp", "tmp", "x.json" };
+		"c.safetensors", "old.tmp", "x.json" };
 	static char found[8];
 	char path[64];
 	size_t i, n = 0;

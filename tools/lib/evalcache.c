@@ -62,7 +62,7 @@ void eval_cache_fit(struct eval_cache *c)
 	/* to the brim at first, when nothing is known; later not file by file */
 	if (!c->known)
 		eval_cache_trim(c, c->max);
-	if (c->size > c->max)
+	else if (c->size > c->max)
 		eval_cache_trim(c, c->max - c->max / 8);
 }
 

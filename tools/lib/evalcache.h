@@ -1,8 +1,9 @@
 /*
  * evalcache.h - the references' outputs, in files named by their content.
  *
- * DIR/ref/HH/HASH.safetensors, where HH are the hash's first two digits. Outputs of one workload can be gigabytes (a state cache, whole), so
- * those not used for longest give way. A file that is held stays (flock, shared): another evaluation that trims the
+ * DIR/ref/HH/HASH.safetensors, where HH are the hash's first two digits. Outputs
+ * of one workload can be gigabytes (a state cache, whole), so those not used
+ * for longest give way. A file that is held stays (flock, shared): another evaluation that trims the
  * same folder lets it be. When a file was used last is its time of change.
  */
 #ifndef ONBOARD_EVALCACHE_H
