@@ -2,22 +2,28 @@
  * norm.cuh - RMSNorm of rows, with an addition before it or a weight of 1 + w.
  *
  * Memory-bound: each row is read once and kept in registers, by a part of a warp, a warp, or a block. What a thread
- * asks for at a time is two 16-byte vectors or more, of one long row, of two short ones, or of both tensors of a sum:
- * one is too little to keep the memory busy. Few short rows do not anyway: then a thread has one, and less to do.
+ * asks for at a time is four 16-byte vectors, of one long row or of both tensors of a sum, or two of two short rows:
+ * less is too little to keep the memory busy. Few rows do not anyway: then a thread has half of it, and less to do.
  */
 #pragma once
 
 #include "cuda.cuh"
 
+#include <type_traits>
+
 template <typename T, int HIDDEN, bool ADD, bool FEW> struct norm_shape {
 	static constexpr int vectors = HIDDEN / vec<T>::n;
 	static constexpr bool narrow = vectors <= 64;
 	static constexpr int lanes = vectors > 32 && FEW ? 64 : vectors > 16 ? 32 : vectors > 8 ? 16 : vectors > 4 ? 8 : 4;
+	static constexpr int own = FEW || ADD || vectors < 256 ? 2 : 4;	/* of a long row, up to 1024 threads of it */
 	static constexpr int threads = narrow ? lanes :		/* of a row */
-		vectors > 2048 ? 1024 : (vectors + 63) / 64 * 32;
+		vectors > own * 1024 ? 1024 : (vectors + own * 32 - 1) / (own * 32) * 32;
 	static constexpr int each = (vectors + threads - 1) / threads;	/* vectors of a row */
 	static constexpr int rows = narrow && !FEW && !ADD ? 2 : 1;	/* of a thread */
 	static constexpr int groups = narrow ? 128 / threads : 1;	/* of threads, in a block */
+	/* blocks of long rows on a multiprocessor, which ask for 48 or 64 kB at a time; registers are to leave room for them */
+	static constexpr bool bound = !narrow && !ADD && threads < 1024;
+	static constexpr int blocks = bound ? (own == 4 ? 1024 : 1536) / threads : 1;
 };
 
 /* Every thread gets the sums of its group's. */
@@ -53,13 +59,17 @@ static __device__ __forceinline__ void group_sums(float (&x)[ROWS])
 }
 
 template <typename T, int HIDDEN, bool ADD, bool GEMMA, bool FEW>
-static __global__ void __launch_bounds__(1024)
+static __global__ void
+__launch_bounds__(norm_shape<T, HIDDEN, ADD, FEW>::bound ? norm_shape<T, HIDDEN, ADD, FEW>::threads : 1024,
+		  norm_shape<T, HIDDEN, ADD, FEW>::blocks)
 norm_kernel(const T *x, const T *add, const T *weight, T *out, int64_t n, float eps)
 {
 	using S = norm_shape<T, HIDDEN, ADD, FEW>;
 	constexpr int V = vec<T>::n, R = S::rows;
 	int64_t row = ((int64_t)blockIdx.x * S::groups + threadIdx.y) * R;
-	float f[R][S::each][V], sum[R] = {};
+	/* a row as it is: as floats it takes registers, and other rows out of flight; a sum is more than a T holds */
+	std::conditional_t<ADD, float, T> f[R][S::each][V];
+	float sum[R] = {};
 	vec<T> w[S::each];
 
 	/* asked for first: it is there when the sum is */
@@ -84,8 +94,13 @@ norm_kernel(const T *x, const T *add, const T *weight, T *out, int64_t n, float 
 				b = load16(add + from + at);
 			#pragma unroll
 			for (int k = 0; k < V; k++) {
-				f[r][i][k] = to_float(a.v[k]) + (ADD ? to_float(b.v[k]) : 0);
-				sum[r] += f[r][i][k] * f[r][i][k];
+				float v = to_float(a.v[k]) + (ADD ? to_float(b.v[k]) : 0);
+
+				if constexpr (ADD)
+					f[r][i][k] = v;
+				else
+					f[r][i][k] = a.v[k];
+				sum[r] += v * v;
 			}
 		}
 	}
@@ -103,7 +118,7 @@ norm_kernel(const T *x, const T *add, const T *weight, T *out, int64_t n, float 
 				continue;
 			#pragma unroll
 			for (int k = 0; k < V; k++)
-				y.v[k] = from_float<T>(f[r][i][k] * scale *
+				y.v[k] = from_float<T>(to_float(f[r][i][k]) * scale *
 						       ((GEMMA ? 1 : 0) + to_float(w[i].v[k])));
 			if constexpr (S::rows > 1)	/* leaves the L2 first: 3 % of many short rows */
 				__stcs((uint4 *)(out + (row + r) * HIDDEN + at), *(const uint4 *)&y);
@@ -129,9 +144,11 @@ template <typename T, int HIDDEN, bool ADD, bool GEMMA>
 static int norm(const T *x, const T *add, const T *weight, T *out, int64_t n,
 		float eps, cudaStream_t stream)
 {
+	using few = norm_shape<T, HIDDEN, ADD, true>;
 	static_assert(HIDDEN % vec<T>::n == 0, "rows of whole 16-byte vectors");
-	if constexpr (norm_shape<T, HIDDEN, ADD, true>::narrow)
-		if (n * HIDDEN <= (int64_t)sm_count() * 4096)	/* up to 512 threads of one vector on a multiprocessor */
+	if constexpr (few::narrow || few::own < norm_shape<T, HIDDEN, ADD, false>::own)
+		/* up to so many vectors on a multiprocessor: one a thread of short rows, two of long ones */
+		if (n * few::vectors <= (int64_t)sm_count() * (few::narrow ? 512 : 2560))
 			return norm_rows<T, HIDDEN, ADD, GEMMA, true>(x, add, weight, out, n, eps, stream);
 	return norm_rows<T, HIDDEN, ADD, GEMMA, false>(x, add, weight, out, n, eps, stream);
 }

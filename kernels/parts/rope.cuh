@@ -83,7 +83,7 @@ static __global__ void rope_kernel(const T *q, const T *k, const float *cache,
  * some heads of a token, its partner comes from a lane nearby, and cos and sin are read once.
  */
 template <typename T, int HEAD, int ROT, int HEADS>
-static __global__ void __launch_bounds__(256)
+static __global__ void __launch_bounds__(128, HEADS == 4 ? 8 : 10)
 rope_lanes(const T *q, const T *k, const float *cache, const int64_t *positions, T *q_out, T *k_out,
 	   int64_t tokens, int qo, int kv, int64_t max_pos)
 {
@@ -150,13 +150,14 @@ template <bool NEOX> static int rope(const struct ob_arg *arg, cudaStream_t stre
 	static_assert(R / 2 % V == 0 && (H - R) % V == 0, "halves of whole 16-byte vectors");
 	constexpr int half = R / 2 / V, lanes = H / V;
 	if constexpr (NEOX && (half & (half - 1)) == 0 && (lanes & (lanes - 1)) == 0 && lanes <= 32) {
-		/* two heads a thread, but not while there are too few threads; four are slower */
-		int heads = n < (int64_t)sm_count() * 2048 ? 1 : 2;
+		/* four heads a thread, 64 kB in flight on a multiprocessor; fewer while there are too few threads */
+		int heads = n < (int64_t)sm_count() * 2048 ? 1 : n < (int64_t)sm_count() * 8192 ? 2 : 4;
 		int64_t groups = DIM(q, 0) * ((qo + kv + heads - 1) / heads);
-		auto kernel = heads == 1 ? rope_lanes<T, H, R, 1> : rope_lanes<T, H, R, 2>;
+		auto kernel = heads == 1 ? rope_lanes<T, H, R, 1> :
+			heads == 2 ? rope_lanes<T, H, R, 2> : rope_lanes<T, H, R, 4>;
 
 		if (n && groups < 1ll << 31) {
-			kernel<<<(unsigned)((groups * lanes + 255) / 256), 256, 0, stream>>>(
+			kernel<<<(unsigned)((groups * lanes + 127) / 128), 128, 0, stream>>>(
 				TENSOR(q), TENSOR(k), TENSOR(cos_sin_cache), TENSOR(positions),
 				TENSOR(q_out), TENSOR(k_out), DIM(q, 0), qo, kv, DIM(cos_sin_cache, 0));
 			return cudaGetLastError();

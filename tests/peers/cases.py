@@ -130,6 +130,12 @@ def lone(d, case):
     return [spoiled(d, case, float("inf")), spoiled(d, case, float("-inf"))]
 
 
+def rotated(*tokens):
+    """Seven heads: one, two and four a thread, by the number of tokens, leave some over."""
+    return [({"num_tokens": n, "num_qo_heads": 5, "num_kv_heads": 2, "max_seq_len": 9}, {"positions": [3 * i % 9 for i in range(n)]})
+            for n in tokens]
+
+
 def cases(d):
     name, op = d["name"], d["op_type"]
     if "_paged_decode" in name:
@@ -152,8 +158,7 @@ def cases(d):
     if op == "sampling":
         return [({"batch_size": b}, {}) for b in (1, 5, 70)]
     if op == "rope":
-        return [({"num_tokens": b, "num_qo_heads": 5, "num_kv_heads": 2, "max_seq_len": 9}, {"positions": [3 * i % 9 for i in range(b)]})
-                for b in (1, 5)]
+        return rotated(1, 5, 400, 1200)
     if op == "activation":
         return [({"num_tokens": b}, {}) for b in (1, 7)]
     if op == "cascade_merge":
@@ -231,6 +236,8 @@ def huge(d):
         return [ragged([rng.randrange(x + 1) for x in some], some)]
     if "cu_seqlens" in d["inputs"]:
         return [packed(sums(some))]
+    if op == "rope":
+        return rotated(6000, 20000)
     axis = {"rmsnorm": "batch_size", "sampling": "batch_size", "gemm": "M", "gemm_fp8": "M", "moe": "seq_len", "activation": "num_tokens"}.get(op)
     return [({axis: 5000 if op != "sampling" else 1000}, {})] if axis else []
 
