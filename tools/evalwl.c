@@ -181,10 +181,10 @@ static double reference(const struct eval_work *w, json_t *job, const char *uuid
 
 		path = strbuf_text("%s/ref/%.2s/%s.safetensors", cache, hex[t],
 				   hex[t]);
-		if (outfile_mkdirs(path, &err))
-			die(EX_AGAIN, "%s", err.buf);
 		json_array_append_new(expect, json_string(path));
 		there = eval_cache_hold(&refs, path) && is_whole(path, job, sampling);
+		if (!there && outfile_mkdirs(path, &err))
+			die(EX_AGAIN, "%s", err.buf);
 		json_array_append_new(missing, there ? json_null() :
 				      json_string(path));
 		any |= !there;

@@ -21,9 +21,9 @@ template <typename T, int HIDDEN, bool ADD, bool FEW> struct norm_shape {
 	static constexpr int each = (vectors + threads - 1) / threads;	/* vectors of a row */
 	static constexpr int rows = narrow && !FEW && !ADD ? 2 : 1;	/* of a thread */
 	static constexpr int groups = narrow ? 128 / threads : 1;	/* of threads, in a block */
-	/* blocks of long rows on a multiprocessor, which ask for 48 or 64 kB at a time; registers are to leave room for them */
-	static constexpr bool bound = !narrow && !ADD && threads < 1024;
-	static constexpr int blocks = bound ? (own == 4 ? 1024 : 1536) / threads : 1;
+	/* long rows: registers leave room for so many blocks on a multiprocessor that these ask for 48 or 64 kB at a time */
+	static constexpr int most = narrow || ADD ? 1024 : threads;	/* of a block, for the compiler */
+	static constexpr int per_sm = (own == 4 ? 1024 : 1536) / most;
 };
 
 /* Every thread gets the sums of its group's. */
@@ -60,8 +60,7 @@ static __device__ __forceinline__ void group_sums(float (&x)[ROWS])
 
 template <typename T, int HIDDEN, bool ADD, bool GEMMA, bool FEW>
 static __global__ void
-__launch_bounds__(norm_shape<T, HIDDEN, ADD, FEW>::bound ? norm_shape<T, HIDDEN, ADD, FEW>::threads : 1024,
-		  norm_shape<T, HIDDEN, ADD, FEW>::blocks)
+__launch_bounds__(norm_shape<T, HIDDEN, ADD, FEW>::most, norm_shape<T, HIDDEN, ADD, FEW>::per_sm)
 norm_kernel(const T *x, const T *add, const T *weight, T *out, int64_t n, float eps)
 {
 	using S = norm_shape<T, HIDDEN, ADD, FEW>;

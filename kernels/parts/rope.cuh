@@ -151,7 +151,8 @@ template <bool NEOX> static int rope(const struct ob_arg *arg, cudaStream_t stre
 	constexpr int half = R / 2 / V, lanes = H / V;
 	if constexpr (NEOX && (half & (half - 1)) == 0 && (lanes & (lanes - 1)) == 0 && lanes <= 32) {
 		/* four heads a thread, 64 kB in flight on a multiprocessor; fewer while there are too few threads */
-		int heads = n < (int64_t)sm_count() * 2048 ? 1 : n < (int64_t)sm_count() * 8192 ? 2 : 4;
+		int64_t each = n / sm_count();
+		int heads = each < 2048 ? 1 : each < 8192 ? 2 : 4;
 		int64_t groups = DIM(q, 0) * ((qo + kv + heads - 1) / heads);
 		auto kernel = heads == 1 ? rope_lanes<T, H, R, 1> :
 			heads == 2 ? rope_lanes<T, H, R, 2> : rope_lanes<T, H, R, 4>;
