@@ -159,6 +159,35 @@ static bool is_whole(const char *path, const json_t *job, bool sampling)
 	return whole;
 }
 
+/*
+ * The files that are missing, made and held: the worker holds those it made until its next job. Another evaluation
+ * that makes the same one takes its name over, and may let it go before it is held here: what went is asked for again.
+ */
+static json_t *make_files(const json_t *what, json_t *missing)
+{
+	const char *gone = NULL;
+	int tries;
+
+	for (tries = 0; tries < 8; tries++) {
+		json_t *answer = ask(&torch, what), *v;
+		size_t i;
+
+		if (strcmp(json_get_str(answer, "status"), "PASSED"))
+			return answer;
+		gone = NULL;
+		json_array_foreach(missing, i, v) {
+			if (json_is_string(v) && !eval_cache_add(&refs, json_string_value(v)))
+				gone = json_string_value(v);
+			else
+				json_array_set_new(missing, i, json_null());
+		}
+		if (!gone)
+			return answer;
+		json_decref(answer);
+	}
+	die(EX_AGAIN, "%s: it was just made, and is gone", gone);
+}
+
 /* The reference's outputs in files, job["expect"]; its latency, or -1. */
 static double reference(const struct eval_work *w, json_t *job, const char *uuid)
 {
@@ -169,8 +198,6 @@ static double reference(const struct eval_work *w, json_t *job, const char *uuid
 	bool any = false;
 	double ms = -1;
 	int sets = sampling ? 1 : (int)trials, t;
-	json_t *v;
-	size_t i;
 
 	who = device_name(w);
 	if (eval_keys(hex, w->def, job, who, sets, &err))
@@ -203,13 +230,9 @@ static double reference(const struct eval_work *w, json_t *job, const char *uuid
 	json_object_set(what, "reference", json_object_get(w->def, "reference"));
 	json_object_set_new(what, "timing", timing(iterations < 10 ? iterations : 10,
 						   budget_ms / 4, true));
-	answer = ask(&torch, what);
+	answer = make_files(what, missing);
 	if (!strcmp(json_get_str(answer, "status"), "PASSED")) {
 		ms = json_number_value(json_object_get(answer, "latency_ms"));
-		/* the worker holds them until its next job */
-		json_array_foreach(missing, i, v)
-			if (json_is_string(v) && !eval_cache_add(&refs, json_string_value(v)))
-				die(EX_AGAIN, "%s: it was just made, and is gone", json_string_value(v));
 		eval_cache_fit(&refs);
 		json_decref(info);
 		info = json_pack("{s:f}", "latency_ms", ms);
